@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is asked and what is answered: frozen values, without any protocol in them.
+
+Tuples, because one of each is made for every request. HTTP, gRPC and the in-process API all build an
+`InferRequest` and get `InferResponse`s back. May import numpy and `tensors`.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from naiad.tensors import Array
+
+ParameterValue = str | int | bool | float
+
+
+class InputTensor(NamedTuple):
+    """One input as the client declared it; nothing in it has been checked against the model yet.
+
+    `data` is either an array (JSON, in-process) of `shape`'s element count, or the raw little-endian bytes of the
+    tensor (KServe v2, binary tensor data extension), which the engine turns into a view once it has checked them.
+    """
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    data: Array | memoryview
+
+
+class RequestedOutput(NamedTuple):
+    """An output the client asked for; `classification` > 0 asks for its top K classes instead of the tensor."""
+
+    name: str
+    classification: int = 0
+
+
+class OutputTensor(NamedTuple):
+    """One output; `data` has `shape`, and `datatype` is KServe's name (BF16 data is raw `uint16`)."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    data: Array
+
+
+class InferRequest(NamedTuple):
+    """One inference request. An empty `model_version` lets the server choose, no `outputs` means all of them.
+
+    `timeout_us` and `priority` are the scheduling hints of Triton's schedule-policy extension (0: the model's
+    default); `sequence_id` 0 or "" means no sequence. `parameters` are the client's own, handed to the model.
+    """
+
+    model_name: str
+    inputs: tuple[InputTensor, ...]
+    outputs: tuple[RequestedOutput, ...] = ()
+    model_version: str = ""
+    id: str = ""
+    parameters: Mapping[str, ParameterValue] = {}
+    priority: int = 0
+    timeout_us: int = 0
+    sequence_id: int | str = 0
+    sequence_start: bool = False
+    sequence_end: bool = False
+
+
+class InferResponse(NamedTuple):
+    """One response to a request; a decoupled model gives several, of which the last has `final` set."""
+
+    model_name: str
+    model_version: str
+    outputs: tuple[OutputTensor, ...]
+    id: str = ""
+    parameters: Mapping[str, ParameterValue] = {}
+    final: bool = True
+
+    def output(self, name: str) -> Array:
+        """Return the data of the output called `name`.
+
+        Raises:
+            KeyError: the response has no such output.
+        """
+        for output in self.outputs:
+            if output.name == name:
+                return output.data
+        raise KeyError(name)
+
+
+def id_prefix(request_id: str) -> str:
+    """Return what Triton's core puts before its own messages about a request: `[request id: X] `."""
+    return f"[request id: {request_id or '<id_unknown>'}] "

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may be told about the server and its models: frozen values made above, rendered by `protocol`.
+
+May import nothing of Naiad but `tensors`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class ModelState(Enum):
+    """The state of a model version, as the repository index names it."""
+
+    UNKNOWN = "UNKNOWN"
+    READY = "READY"
+    UNAVAILABLE = "UNAVAILABLE"
+    LOADING = "LOADING"
+    UNLOADING = "UNLOADING"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerMetadata:
+    """`GET /v2`: `name` is the `--id`, `extensions` only those that work."""
+
+    name: str
+    version: str
+    extensions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorMetadata:
+    """A tensor of a model: KServe datatype, and shape with a leading -1 where the model batches."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMetadata:
+    """`GET /v2/models/{m}`: `versions` are the ready ones, ascending; shapes carry a leading -1 where the model batches.
+
+    `max_batch_size` (0: no batch dimension) and `labels` (output name → class labels) are not printed there; the
+    protocols need them for raw requests and for classification.
+    """
+
+    name: str
+    versions: tuple[str, ...]
+    platform: str
+    inputs: tuple[TensorMetadata, ...]
+    outputs: tuple[TensorMetadata, ...]
+    max_batch_size: int = 0
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexEntry:
+    """A row of the repository index; `version` and `state` are absent for a directory that was never loaded."""
+
+    name: str
+    version: str | None = None
+    state: ModelState | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """How often a thing happened and how long all of it took, in nanoseconds."""
+
+    count: int = 0
+    ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BatchStatistics:
+    """Executions of one batch size (in rows)."""
+
+    batch_size: int
+    compute_input: Duration
+    compute_infer: Duration
+    compute_output: Duration
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatistics:
+    """Cumulative figures of a model version since it was loaded (contract §7).
+
+    `inference_count` counts rows, `execution_count` executions; `last_inference_ms` is epoch milliseconds, 0 if
+    never. `failures` counts failed requests by Prometheus reason (REJECTED, CANCELED, BACKEND, OTHER).
+    """
+
+    name: str
+    version: str
+    last_inference_ms: int = 0
+    inference_count: int = 0
+    execution_count: int = 0
+    success: Duration = Duration()
+    fail: Duration = Duration()
+    queue: Duration = Duration()
+    compute_input: Duration = Duration()
+    compute_infer: Duration = Duration()
+    compute_output: Duration = Duration()
+    cache_hit: Duration = Duration()
+    cache_miss: Duration = Duration()
+    batches: tuple[BatchStatistics, ...] = ()
+    failures: Mapping[str, int] = field(default_factory=dict)
+    pending_request_count: int = 0
