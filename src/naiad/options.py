@@ -1,0 +1,414 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one table of server options: the dataclass is the table.
+
+Each field of `ServerOptions` carries a `Flag` in its metadata; defaults, command-line flags (Triton's spelling),
+environment variables, help texts, value ranges and the documentation's table all come from it. Triton's flags for
+things that this version cannot do are rows of the same table (`LATER_FLAGS`), so that they are refused by name.
+May import `errors`, nothing else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, field, fields
+from typing import NamedTuple, TypeVar
+
+from naiad.errors import InvalidArgumentError, UnsupportedError
+
+T = TypeVar("T")
+
+ENVIRONMENT_PREFIX = "NAIAD_SERVE_"
+ENVIRONMENT_LIST_SEPARATOR = ";"
+"""Separates the values of a repeatable option in its environment variable."""
+
+MAX_PORT = 65535
+_MAX_INT = 2**31 - 1
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """What the table knows of an option beside its name, type and default.
+
+    `minimum` and `maximum` are inclusive, in `unit`. `choices` lists the values that work, `later_choices` maps those
+    Triton knows and this version does not to the feature they need. A `switch` takes no value. `note` is a
+    notice for whoever sets the option: it is accepted, but does not do what its name promises. `tritons` is false
+    for an option that Triton does not have.
+    """
+
+    group: str
+    help: str
+    _: KW_ONLY
+    unit: str = ""
+    minimum: int | None = None
+    maximum: int | None = None
+    choices: tuple[str, ...] = ()
+    later_choices: Mapping[str, str] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    repeatable: bool = False
+    switch: bool = False
+    required: bool = False
+    note: str = ""
+    tritons: bool = True
+
+
+class BackendOption(NamedTuple):
+    """One `--backend-config`; an empty `backend` means every backend."""
+
+    backend: str
+    key: str
+    value: str
+
+
+OptionValue = str | int | bool | BackendOption
+
+
+class LaterFlag(NamedTuple):
+    """A flag of Triton's that this version does not serve.
+
+    `feature` completes "… is not available in this version"; `accepted` are values (lower case) that ask for nothing
+    and are therefore let through; `advice` is what to do about it.
+    """
+
+    name: str
+    feature: str
+    accepted: tuple[str, ...] = ()
+    advice: str = "leave the flag out"
+
+
+def _option(default: T, row: Flag) -> T:
+    return field(default=default, metadata={"flag": row})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerOptions:
+    """Everything that can be told to a server at start; values are checked when one is made.
+
+    Names are those of Triton's flags with underscores for dashes. Addresses differ from Triton's default on purpose:
+    a server without authentication listens on this machine only, until told otherwise.
+
+    Raises:
+        InvalidArgumentError: a value is out of its range, or two services share a port.
+        UnsupportedError: a value needs a feature that this version does not have.
+    """
+
+    id: str = _option("naiad", Flag("Server", "Name of this server in the server metadata."))
+    exit_timeout_secs: int = _option(
+        30,
+        Flag(
+            "Server", "How long a stopping server waits for requests in flight.", unit="s", minimum=0, maximum=_MAX_INT
+        ),
+    )
+
+    model_repository: tuple[str, ...] = _option(
+        (),
+        Flag(
+            "Models",
+            "Folder that holds the models; repeat it for several.",
+            aliases=("model-store",),
+            repeatable=True,
+            required=True,
+        ),
+    )
+    exit_on_error: bool = _option(True, Flag("Models", "Exit when a model fails to load at start."))
+    strict_readiness: bool = _option(True, Flag("Models", "Be ready only once every model is."))
+    disable_auto_complete_config: bool = _option(
+        False, Flag("Models", "Do not complete config.pbtxt from the model file.", switch=True)
+    )
+    strict_model_config: bool = _option(
+        False, Flag("Models", "Deprecated by Triton: true means --disable-auto-complete-config.")
+    )
+    model_control_mode: str = _option(
+        "none",
+        Flag(
+            "Models",
+            "When models are loaded: none loads all of them at start.",
+            choices=("none",),
+            later_choices={"poll": "watching the repository", "explicit": "loading and unloading at run time"},
+        ),
+    )
+    model_load_thread_count: int = _option(
+        4, Flag("Models", "How many models may load at the same time.", minimum=1, maximum=_MAX_INT)
+    )
+    backend_config: tuple[BackendOption, ...] = _option(
+        (), Flag("Models", "Setting for a backend: NAME,KEY=VALUE, or KEY=VALUE for all of them.", repeatable=True)
+    )
+
+    allow_http: bool = _option(True, Flag("HTTP", "Listen for HTTP requests."))
+    http_address: str = _option(
+        "127.0.0.1", Flag("HTTP", "Address to listen on; 0.0.0.0 opens the server to the network.")
+    )
+    http_port: int = _option(8000, Flag("HTTP", "Port to listen on; 0 takes a free one.", minimum=0, maximum=MAX_PORT))
+    reuse_http_port: bool = _option(False, Flag("HTTP", "Share the port with other processes (SO_REUSEPORT)."))
+    http_thread_count: int = _option(
+        8,
+        Flag(
+            "HTTP",
+            "Accepted for Triton's sake: one event loop serves all connections.",
+            minimum=1,
+            maximum=_MAX_INT,
+            note="has no effect: one event loop serves all HTTP connections",
+        ),
+    )
+    http_max_input_size: int = _option(
+        64 * 2**20, Flag("HTTP", "Largest body of one request, after decompression too.", unit="bytes", minimum=1)
+    )
+    http_max_head_size: int = _option(
+        64 * 2**10, Flag("HTTP", "Largest request line and headers.", unit="bytes", minimum=1024, tritons=False)
+    )
+    http_max_bytes_in_flight: int = _option(
+        2**30, Flag("HTTP", "Most bytes of request bodies held at a time.", unit="bytes", minimum=1, tritons=False)
+    )
+    http_read_timeout_secs: int = _option(
+        60,
+        Flag(
+            "HTTP",
+            "How long a request that has begun may send nothing.",
+            unit="s",
+            minimum=1,
+            maximum=_MAX_INT,
+            tritons=False,
+        ),
+    )
+
+    allow_metrics: bool = _option(True, Flag("Metrics", "Listen for scrapes by Prometheus."))
+    metrics_address: str = _option("", Flag("Metrics", "Address to listen on; default: that of HTTP."))
+    metrics_port: int = _option(
+        8002, Flag("Metrics", "Port to listen on; 0 takes a free one.", minimum=0, maximum=MAX_PORT)
+    )
+
+    log_verbose: int = _option(0, Flag("Logging", "Verbose level; 0 is off.", minimum=0, maximum=_MAX_INT))
+    log_info: bool = _option(True, Flag("Logging", "Log information."))
+    log_warning: bool = _option(True, Flag("Logging", "Log warnings."))
+    log_error: bool = _option(True, Flag("Logging", "Log errors."))
+    log_format: str = _option(
+        "default",
+        Flag(
+            "Logging",
+            "Form of a log line.",
+            choices=("default",),
+            later_choices={"ISO8601": "another log format", "ISO8601_unescaped": "another log format"},
+        ),
+    )
+    log_file: str = _option("", Flag("Logging", "File to append the log to; default: standard error."))
+
+    def __post_init__(self) -> None:
+        for name, row in FIELD_FLAGS.items():
+            _check(name, row, getattr(self, name))
+        for location in self.model_repository:
+            if "://" in location:
+                raise UnsupportedError(
+                    f"--model-repository={location}: object stores are not available in this version of Naiad, "
+                    "expected a local folder; copy the models to one"
+                )
+        self._check_ports()
+
+    def _check_ports(self) -> None:
+        if not (self.allow_http and self.allow_metrics) or self.http_port == 0:
+            return
+        if self.http_port == self.metrics_port and self.http_address == self.effective_metrics_address:
+            raise InvalidArgumentError(
+                f"--http-port and --metrics-port are both {self.http_port} on {self.http_address}, expected different "
+                "ports for different services; change one of them"
+            )
+
+    @property
+    def auto_complete(self) -> bool:
+        """Whether configs are completed from the model files."""
+        return not (self.disable_auto_complete_config or self.strict_model_config)
+
+    @property
+    def effective_metrics_address(self) -> str:
+        """The address of the metrics endpoint: as in Triton that of HTTP, unless one is given."""
+        return self.metrics_address or self.http_address
+
+    def backend_options(self, backend: str) -> dict[str, str]:
+        """Return the settings given for `backend`; its own win over those for every backend, later over earlier."""
+        shared = {option.key: option.value for option in self.backend_config if not option.backend}
+        return shared | {option.key: option.value for option in self.backend_config if option.backend == backend}
+
+
+FIELD_FLAGS: Mapping[str, Flag] = {row.name: row.metadata["flag"] for row in fields(ServerOptions)}
+"""Field of `ServerOptions` → its row in the table, in the table's order."""
+
+DEFAULTS: Mapping[str, object] = {row.name: row.default for row in fields(ServerOptions)}
+"""Field of `ServerOptions` → its default."""
+
+
+def flag_name(field_name: str) -> str:
+    """Return the command-line spelling of a field: `http_port` → `http-port`."""
+    return field_name.replace("_", "-")
+
+
+def environment_name(field_name: str) -> str:
+    """Return the environment variable of a field: `http_port` → `NAIAD_SERVE_HTTP_PORT`."""
+    return ENVIRONMENT_PREFIX + field_name.upper()
+
+
+def parse_value(field_name: str, text: str) -> OptionValue:
+    """Read one value of a field from the text of a flag or an environment variable.
+
+    Returns:
+        The value in the field's type; of a repeatable field, one element.
+
+    Raises:
+        InvalidArgumentError: the text is not a value of that field.
+        UnsupportedError: it asks for something that this version does not have.
+    """
+    default = DEFAULTS[field_name]
+    value: OptionValue = text
+    if field_name == "backend_config":
+        value = _parse_backend_option(text)
+    elif isinstance(default, bool):
+        value = _parse_boolean(field_name, text)
+    elif isinstance(default, int):
+        value = _parse_integer(field_name, text)
+    _check(field_name, FIELD_FLAGS[field_name], value)
+    return value
+
+
+def refuse_later_flag(flag: LaterFlag, value: str) -> None:
+    """Refuse a flag that belongs to later work, unless its value asks for what the server does anyway.
+
+    Raises:
+        UnsupportedError: it asks for more.
+    """
+    if value.lower() not in flag.accepted:
+        raise UnsupportedError(
+            f"--{flag.name}={value}: {flag.feature} is not available in this version of Naiad; {flag.advice}"
+        )
+
+
+def _parse_boolean(field_name: str, text: str) -> bool:
+    value = _BOOLEANS.get(text.lower())
+    if value is None:
+        raise InvalidArgumentError(f"--{flag_name(field_name)} expects true, false, 1 or 0, got '{text}'")
+    return value
+
+
+def _parse_integer(field_name: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise InvalidArgumentError(f"--{flag_name(field_name)} expects a whole number, got '{text}'") from None
+
+
+def _parse_backend_option(text: str) -> BackendOption:
+    """Read `name,key=value`, or `,key=value` and `key=value` for every backend; the value may hold commas."""
+    setting, equals, value = text.partition("=")
+    backend, comma, key = setting.partition(",")
+    if not comma:
+        backend, key = "", setting
+    if not equals or not key.strip():
+        raise InvalidArgumentError(
+            f"--backend-config expects NAME,KEY=VALUE, or KEY=VALUE for every backend, got '{text}'"
+        )
+    return BackendOption(backend.strip(), key.strip(), value)
+
+
+def _check(name: str, row: Flag, value: OptionValue | tuple[OptionValue, ...]) -> None:
+    """Check a value against its row; raises what `ServerOptions` raises."""
+    flag = f"--{flag_name(name)}"
+    if row.required and not value:
+        raise InvalidArgumentError(f"{flag} is missing, expected a folder of models: {flag}=FOLDER")
+    if isinstance(value, int) and row.minimum is not None and not row.minimum <= value <= (row.maximum or value):
+        raise InvalidArgumentError(f"{flag} expects {value_range(row)}, got {value}")
+    if row.choices and value not in row.choices:
+        feature = row.later_choices.get(str(value))
+        if feature is not None:
+            raise UnsupportedError(
+                f"{flag}={value}: {feature} is not available in this version of Naiad; use {flag}={row.choices[0]}"
+            )
+        raise InvalidArgumentError(f"{flag} expects one of {', '.join(row.choices)}, got '{value}'")
+
+
+def value_range(row: Flag) -> str:
+    """Describe the numbers a row allows: `a number from 0 to 65535`, `a number of bytes of at least 1`."""
+    unit = f" of {row.unit}" if row.unit == "bytes" else " of seconds" if row.unit == "s" else ""
+    if row.maximum is None or row.maximum == _MAX_INT:
+        return f"a number{unit} of at least {row.minimum}"
+    return f"a number{unit} from {row.minimum} to {row.maximum}"
+
+
+_OFF = ("false", "0")
+_NO_GRPC = "use HTTP"
+_NO_SHARED_LIBRARIES = "install backends as Python packages, and leave the flag out"
+
+
+def _later(feature: str, *names: str, accepted: tuple[str, ...] = (), advice: str = "") -> tuple[LaterFlag, ...]:
+    return tuple(LaterFlag(name, feature, accepted, advice or LaterFlag._field_defaults["advice"]) for name in names)
+
+
+LATER_FLAGS: Mapping[str, LaterFlag] = {
+    flag.name: flag
+    for flag in (
+        *_later(
+            "watching the repository",
+            "repository-poll-secs",
+            advice="restart the server after a change, and leave the flag out",
+        ),
+        *_later("choosing which models to load", "load-model", advice="give a repository that holds only those models"),
+        *_later("naming other config files", "model-config-name", accepted=("",), advice="edit config.pbtxt"),
+        *_later("trying to load again", "model-load-retry-count", accepted=("0",)),
+        *_later("model namespacing", "model-namespacing", accepted=_OFF, advice="give every model its own name"),
+        *_later("peer access between GPUs", "enable-peer-access", accepted=_OFF),
+        *_later("forwarding headers", "http-header-forward-pattern", "grpc-header-forward-pattern", accepted=("",)),
+        *_later(
+            "restricting endpoints",
+            "http-restricted-api",
+            "grpc-restricted-protocol",
+            advice="keep the server on 127.0.0.1, or behind a proxy that does it",
+        ),
+        *_later("gRPC", "allow-grpc", accepted=_OFF, advice=_NO_GRPC),
+        *_later(
+            "gRPC",
+            "grpc-address",
+            "grpc-port",
+            "reuse-grpc-port",
+            "grpc-infer-thread-count",
+            "grpc-infer-allocation-pool-size",
+            "grpc-max-response-pool-size",
+            "grpc-use-ssl",
+            "grpc-use-ssl-mutual",
+            "grpc-server-cert",
+            "grpc-server-key",
+            "grpc-root-cert",
+            "grpc-infer-response-compression-level",
+            "grpc-keepalive-time",
+            "grpc-keepalive-timeout",
+            "grpc-keepalive-permit-without-calls",
+            "grpc-http2-max-pings-without-data",
+            "grpc-http2-min-recv-ping-interval-without-data",
+            "grpc-http2-max-ping-strikes",
+            "grpc-max-connection-age",
+            "grpc-max-connection-age-grace",
+            advice=f"{_NO_GRPC}, and leave the flag out",
+        ),
+        *_later("metrics of the GPUs and the CPU", "allow-gpu-metrics", "allow-cpu-metrics", accepted=_OFF),
+        *_later("configuring metrics", "metrics-interval-ms", "metrics-config"),
+        *_later(
+            "tracing", "trace-config", "trace-file", "trace-level", "trace-rate", "trace-count", "trace-log-frequency"
+        ),
+        *_later("loading Triton's shared libraries", "backend-directory", advice=_NO_SHARED_LIBRARIES),
+        *_later("a repository agent", "repoagent-directory"),
+        *_later("the response cache", "cache-config", "cache-directory"),
+        *_later("the response cache", "response-cache-byte-size", accepted=("0",)),
+        *_later("the rate limiter", "rate-limit", accepted=("off",)),
+        *_later("the rate limiter", "rate-limit-resource"),
+        *_later(
+            "a memory pool of its own", "pinned-memory-pool-byte-size", "buffer-manager-thread-count", accepted=("0",)
+        ),
+        *_later(
+            "managing GPU memory",
+            "cuda-memory-pool-byte-size",
+            "cuda-virtual-address-size",
+            "min-supported-compute-capability",
+            "model-load-gpu-limit",
+        ),
+        *_later("placing models on NUMA nodes", "host-policy"),
+        *_later("shared memory", "allow-client-shm", accepted=_OFF, advice="send tensors in the request"),
+        *_later("the SageMaker endpoint", "allow-sagemaker", accepted=_OFF),
+        *_later("the SageMaker endpoint", "sagemaker-port", "sagemaker-safe-port-range", "sagemaker-thread-count"),
+        *_later("the Vertex AI endpoint", "allow-vertex-ai", accepted=_OFF),
+        *_later("the Vertex AI endpoint", "vertex-ai-port", "vertex-ai-thread-count", "vertex-ai-default-model"),
+    )
+}
+"""Triton's flags that belong to later work: flag → its row."""
