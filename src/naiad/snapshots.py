@@ -39,9 +39,9 @@ class TensorMetadata:
 
 @dataclass(frozen=True, slots=True)
 class ModelMetadata:
-    """`GET /v2/models/{m}`: `versions` are the ready ones, ascending; shapes carry a leading -1 where the model batches.
+    """`GET /v2/models/{m}`: `versions` are the ready ones, ascending.
 
-    `max_batch_size` (0: no batch dimension) and `labels` (output name → class labels) are not printed there; the
+    Shapes carry a leading -1 where the model batches. `max_batch_size` (0: no batch dimension) and `labels` (output name → class labels) are not printed there; the
     protocols need them for raw requests and for classification.
     """
 

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one object where HTTP, gRPC and the in-process API meet.
+
+They ask it about the server and its models, and hand it requests; it knows no protocol and no backend. All of it
+belongs to the event loop's thread.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from naiad.config.proto import ModelConfig
+from naiad.engine.model import Model
+from naiad.engine.pending import OnResponse, Pending
+from naiad.engine.ports import ModelCatalog
+from naiad.errors import InvalidArgumentError, NaiadError
+from naiad.requests import InferRequest
+from naiad.snapshots import IndexEntry, ModelMetadata, ModelState, ModelStatistics, ServerMetadata
+
+
+class Ticket:
+    """A request that was accepted; `cancel` says that nobody waits for it any more."""
+
+    __slots__ = ("_model", "_pending")
+
+    def __init__(self, model: Model, pending: Pending) -> None:
+        self._model = model
+        self._pending = pending
+
+    def cancel(self) -> None:
+        """Give the request's place in the queue free and send no response; harmless when it is done."""
+        self._model.cancel(self._pending)
+
+
+class DataPlane:
+    """What every protocol offers, without a protocol."""
+
+    def __init__(self, catalog: ModelCatalog, server: ServerMetadata) -> None:
+        self._catalog = catalog
+        self._server = server
+
+    def live(self) -> bool:
+        """Tell whether the server is up; it is as soon as anyone can ask."""
+        return True
+
+    def ready(self) -> bool:
+        """Tell whether the server is ready to serve all its models."""
+        return self._catalog.is_ready()
+
+    def model_ready(self, name: str, version: str = "") -> bool:
+        """Tell whether a model can be asked; false also for one that does not exist, as Triton 2.51 has it."""
+        try:
+            self._catalog.find(name, version)
+        except NaiadError:
+            return False
+        return True
+
+    def server_metadata(self) -> ServerMetadata:
+        """Return the server's name, version and extensions."""
+        return self._server
+
+    def model_metadata(self, name: str, version: str = "") -> ModelMetadata:
+        """Return a model's metadata; without a `version`, with all its ready versions.
+
+        Raises:
+            NotFoundError: unknown model or version.
+            UnavailableError: not ready.
+        """
+        metadata = self.find(name, version).metadata
+        return metadata if version else replace(metadata, versions=tuple(self._catalog.ready_versions(name)))
+
+    def model_config(self, name: str, version: str = "") -> ModelConfig:
+        """Return the completed config that is served.
+
+        Raises:
+            NotFoundError: unknown model or version.
+            UnavailableError: not ready.
+        """
+        return self.find(name, version).config
+
+    def statistics(self, name: str = "", version: str = "") -> Sequence[ModelStatistics]:
+        """Return the figures of one model's ready versions, or of all models'.
+
+        Raises:
+            InvalidArgumentError: unknown model or version (Triton's texts).
+        """
+        if not name:
+            return [model.statistics() for model in self._catalog.all_ready()]
+        ready = self._catalog.ready_versions(name)
+        if not ready:
+            raise InvalidArgumentError(f"requested model '{name}' is not available")
+        if version and version not in ready:
+            raise InvalidArgumentError(f"requested model version is not available for model '{name}'")
+        return [self._catalog.find(name, one).statistics() for one in ([version] if version else ready)]
+
+    def index(self, ready_only: bool = False) -> Sequence[IndexEntry]:
+        """Return the repository index."""
+        entries = self._catalog.index()
+        return [entry for entry in entries if entry.state is ModelState.READY] if ready_only else entries
+
+    def find(self, name: str, version: str = "") -> Model:
+        """Return the ready model version that `infer` is to be given.
+
+        Raises:
+            NotFoundError: unknown model or version, or none ready.
+            UnavailableError: the version exists but is not ready.
+        """
+        return self._catalog.find(name, version)
+
+    def infer(self, model: Model, request: InferRequest, on_response: OnResponse) -> Ticket:
+        """Check `request` and hand it to `model`.
+
+        `on_response` is called on the loop's thread with each response, possibly before this returns; an error, or
+        a response with `final` set, is the last. After an exception it is not called.
+
+        Raises:
+            InvalidArgumentError: the request does not fit the model.
+            UnavailableError: the model's queue is full, or it is stopping.
+        """
+        return Ticket(model, model.submit(request, on_response))

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A model version that serves: its completed config, its instances and what schedules them.
+
+A value with a life: `load` makes one (in a loader's thread), requests go through `submit` and `cancel` (on the loop's),
+`stop`, then `close` end it.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from naiad.backends.base import BackendModel, Placement
+from naiad.config.proto import ModelConfig, model_config_pb2
+from naiad.engine.batching import BatchPolicy, DynamicBatching, OneByOne
+from naiad.engine.instances import InstanceThread, Mailbox
+from naiad.engine.pending import OnResponse, Pending
+from naiad.engine.ports import Loop
+from naiad.engine.queue import QueuePolicy, RequestQueue
+from naiad.engine.scheduler import Clock, Scheduler
+from naiad.engine.signature import Signature
+from naiad.requests import InferRequest
+from naiad.snapshots import ModelMetadata, ModelStatistics
+from naiad.telemetry.statistics import StatisticsRecorder
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What all models of a server share: the event loop, the way back to it, and the clock (monotonic ns)."""
+
+    loop: Loop
+    mailbox: Mailbox
+    clock: Clock = time.monotonic_ns
+
+    @classmethod
+    def on(cls, loop: Loop) -> "Runtime":
+        """Return the runtime of a server that lives on `loop`."""
+        return cls(loop, Mailbox(loop))
+
+
+class Model:
+    """One loaded version of a model."""
+
+    def __init__(
+        self,
+        name: str,
+        version: int,
+        config: ModelConfig,
+        labels: Mapping[str, tuple[str, ...]],
+        instances: list[InstanceThread],
+        signature: Signature,
+        runtime: Runtime,
+        release: Callable[[], None],
+    ) -> None:
+        self.name = name
+        self.version = str(version)
+        self.config = config
+        self.metadata = _metadata(name, self.version, config, signature, labels)
+        self._signature = signature
+        self._instances = instances
+        self._release = release
+        self._clock = runtime.clock
+        self._statistics = StatisticsRecorder()
+        self._scheduler = Scheduler(
+            policy=_batch_policy(config),
+            queue=RequestQueue(QueuePolicy.from_config(config)),
+            instances=instances,
+            statistics=self._statistics,
+            loop=runtime.loop,
+            clock=runtime.clock,
+            preserve_ordering=config.dynamic_batching.preserve_ordering,
+        )
+
+    @classmethod
+    def load(
+        cls,
+        name: str,
+        version: int,
+        config: ModelConfig,
+        backend_model: BackendModel,
+        labels: Mapping[str, tuple[str, ...]],
+        runtime: Runtime,
+    ) -> "Model":
+        """Make the instances that the completed `config` asks for; blocks, so call it in a loader's thread.
+
+        `labels` are the class labels by output name. The model owns `backend_model` from here on, and closes it also
+        when this fails.
+
+        Raises:
+            NaiadError: an instance could not be made.
+        """
+        signature = Signature.from_config(config, name)
+        instances: list[InstanceThread] = []
+        try:
+            for placement in placements(config):
+                instance = backend_model.create_instance(config, placement)
+                instances.append(InstanceThread(placement.name, instance, signature, runtime.mailbox))
+        except BaseException:
+            _close(instances, backend_model)
+            raise
+        return cls(
+            name, version, config, labels, instances, signature, runtime, lambda: _close(instances, backend_model)
+        )
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request waits or is being computed."""
+        return self._scheduler.is_idle
+
+    @property
+    def instance_count(self) -> int:
+        """How many copies of the model compute side by side."""
+        return len(self._instances)
+
+    def statistics(self) -> ModelStatistics:
+        """Return the figures since the load."""
+        return self._statistics.snapshot(self.name, self.version, self._scheduler.queued_count)
+
+    def submit(self, request: InferRequest, on_response: OnResponse) -> Pending:
+        """Check a request and schedule it; `on_response` may be called before this returns.
+
+        Raises:
+            InvalidArgumentError: the request does not fit the model.
+            UnavailableError: the queue is full or the model is stopping.
+        """
+        arrived_ns = self._clock()
+        pending = Pending(request, self._signature.bind(request), self.version, on_response, arrived_ns)
+        self._scheduler.submit(pending)
+        return pending
+
+    def cancel(self, pending: Pending) -> None:
+        """Forget a request whose client has gone."""
+        self._scheduler.cancel(pending)
+
+    def stop(self) -> None:
+        """Accept no more requests; those accepted are served."""
+        self._scheduler.stop()
+
+    def abort(self) -> None:
+        """Accept no more requests and fail those that still wait."""
+        self._scheduler.abort()
+
+    def close(self) -> None:
+        """End the instances' threads and release the model; blocks until running executions end."""
+        self._release()
+
+
+def placements(config: ModelConfig) -> Iterator[Placement]:
+    """Yield where each instance of a completed config goes: `count` for each GPU named, else `count` in all."""
+    for group in config.instance_group:
+        kind = model_config_pb2.ModelInstanceGroup.Kind.Name(group.kind).removeprefix("KIND_")
+        for device_id in group.gpus if kind == "GPU" else (0,):
+            for number in range(group.count):
+                yield Placement(f"{group.name}_{number}", kind, device_id)
+
+
+def _close(instances: list[InstanceThread], backend_model: BackendModel) -> None:
+    for instance in instances:
+        instance.close()
+    backend_model.close()
+
+
+def _batch_policy(config: ModelConfig) -> BatchPolicy:
+    return DynamicBatching.from_config(config) if config.HasField("dynamic_batching") else OneByOne()
+
+
+def _metadata(
+    name: str, version: str, config: ModelConfig, signature: Signature, labels: Mapping[str, tuple[str, ...]]
+) -> ModelMetadata:
+    return ModelMetadata(
+        name=name,
+        versions=(version,),
+        platform=config.platform or config.backend,
+        inputs=signature.metadata(signature.inputs),
+        outputs=signature.metadata(signature.outputs),
+        max_batch_size=config.max_batch_size,
+        labels=labels,
+    )

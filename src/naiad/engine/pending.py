@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A request on its way through the engine. Touched on the event loop's thread only, except for its frozen parts."""
+
+from collections.abc import Callable
+
+from naiad.engine.signature import BoundRequest
+from naiad.errors import NaiadError
+from naiad.requests import InferRequest, InferResponse, OutputTensor
+
+OnResponse = Callable[[InferResponse | NaiadError], None]
+"""Called with each response; an error, or a response with `final` set, is the last."""
+
+
+class Pending:
+    """One accepted request, until its last response has gone.
+
+    `arrived_ns` is when the engine got it, `queued_ns` when it last joined a queue; both monotonic.
+    `is_cancelled` says the client no longer wants it, `is_done` that nothing more will be sent.
+    """
+
+    __slots__ = ("arrived_ns", "bound", "is_cancelled", "is_done", "on_response", "queued_ns", "request", "version")
+
+    def __init__(
+        self, request: InferRequest, bound: BoundRequest, version: str, on_response: OnResponse, now_ns: int
+    ) -> None:
+        self.request = request
+        self.bound = bound
+        self.version = version
+        self.on_response = on_response
+        self.arrived_ns = now_ns
+        self.queued_ns = now_ns
+        self.is_cancelled = False
+        self.is_done = False
+
+    def answer(self, outputs: tuple[OutputTensor, ...]) -> None:
+        """Send the only response, unless the client has gone."""
+        self.is_done = True
+        if not self.is_cancelled:
+            request = self.request
+            self.on_response(InferResponse(request.model_name, self.version, outputs, request.id))
+
+    def fail(self, error: NaiadError) -> None:
+        """Send an error as the last word, unless the client has gone."""
+        self.is_done = True
+        if not self.is_cancelled:
+            self.on_response(error)

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Brings waiting requests to free instances of one model version, and their outcomes back to the requests.
+
+Runs on the event loop's thread, so nothing here needs a lock. The decisions are made elsewhere: `batching` says which
+requests go together, `queue` which may wait. Statistics are told, and steer nothing.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from naiad.engine.batching import BatchPolicy
+from naiad.engine.execution import Outcome
+from naiad.engine.instances import InstanceThread
+from naiad.engine.pending import Pending
+from naiad.engine.ports import Loop, Timer
+from naiad.engine.queue import RequestQueue
+from naiad.errors import CancelledError, NaiadError, UnavailableError
+from naiad.requests import OutputTensor, id_prefix
+from naiad.telemetry.statistics import FailureReason, StatisticsRecorder
+
+Clock = Callable[[], int]
+"""Monotonic nanoseconds."""
+
+
+class Scheduler:
+    """Direct scheduling and dynamic batching of one model version, depending on `policy`."""
+
+    def __init__(
+        self,
+        policy: BatchPolicy,
+        queue: RequestQueue,
+        instances: Sequence[InstanceThread],
+        statistics: StatisticsRecorder,
+        loop: Loop,
+        clock: Clock,
+        preserve_ordering: bool = False,
+    ) -> None:
+        self._policy = policy
+        self._queue = queue
+        self._idle = deque(instances)
+        self._busy = 0
+        self._statistics = statistics
+        self._loop = loop
+        self._clock = clock
+        self._line: deque[_Place] | None = deque() if preserve_ordering else None
+        self._timer: Timer | None = None
+        self._is_stopping = False
+
+    @property
+    def queued_count(self) -> int:
+        """How many requests wait for an instance."""
+        return len(self._queue)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits and nothing is computed."""
+        return not self._busy and not self._queue
+
+    def submit(self, pending: Pending) -> None:
+        """Accept a request; its answer may come before this returns.
+
+        Raises:
+            UnavailableError: the queue is full, or the model is stopping.
+        """
+        if self._is_stopping:
+            raise UnavailableError(
+                f"{id_prefix(pending.request.id)}Server is stopping, scheduler for model has stopped accepting new "
+                "inference requests"
+            )
+        try:
+            self._queue.add(pending, pending.arrived_ns)
+        except UnavailableError:
+            self._statistics.record_failure(FailureReason.REJECTED, 0)
+            raise
+        if self._line is not None:
+            self._line.append(_Place(pending))
+        self._pump()
+
+    def cancel(self, pending: Pending) -> None:
+        """Forget a request whose client has gone: its place in the queue is free at once."""
+        if pending.is_done or pending.is_cancelled:
+            return
+        pending.is_cancelled = True
+        if self._queue.remove(pending):
+            self._finish(pending, CancelledError("request cancelled"), FailureReason.CANCELED)
+            self._pump()
+
+    def stop(self) -> None:
+        """Accept no more; what waits is still served."""
+        self._is_stopping = True
+
+    def abort(self) -> None:
+        """Fail all that waits; what is being computed is left to finish."""
+        self.stop()
+        self._cancel_timer()
+        for pending in self._queue.clear():
+            text = f"{id_prefix(pending.request.id)}Server is stopping, the request was not started"
+            self._finish(pending, UnavailableError(text), FailureReason.REJECTED)
+
+    def _pump(self) -> None:
+        """Start as many batches as there are instances and batches ready, then set the timer for the rest."""
+        self._cancel_timer()
+        queue = self._queue
+        while queue:
+            now_ns = self._clock()
+            for late in queue.expire(now_ns):
+                self._finish(late, UnavailableError("Request timeout expired"), FailureReason.REJECTED)
+            if not queue:
+                return
+            wake_ns = queue.next_expiry_ns()
+            if self._idle:
+                plan = self._policy.plan(queue, now_ns)
+                if plan.count:
+                    self._start(queue.take(plan.count))
+                    continue
+                batch_ns = now_ns + plan.wait_ns
+                wake_ns = batch_ns if wake_ns is None else min(wake_ns, batch_ns)
+            if wake_ns is not None:
+                self._timer = self._loop.call_later(max(wake_ns - now_ns, 0) / 1e9, self._pump)
+            return
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _start(self, batch: list[Pending]) -> None:
+        instance = self._idle.popleft()
+        self._busy += 1
+
+        def done(outcome: Outcome) -> None:
+            self._busy -= 1
+            self._idle.append(instance)
+            self._complete(batch, outcome)
+            # An instance that answers at once is called from within the pump, whose loop goes on by itself.
+            if not is_starting:
+                self._pump()
+
+        is_starting = True
+        instance.start([pending.bound for pending in batch], done)
+        is_starting = False
+
+    def _complete(self, batch: list[Pending], outcome: Outcome) -> None:
+        results, timings = outcome
+        self._statistics.record_execution(
+            sum([pending.bound.rows for pending in batch]), timings, failed=isinstance(results, NaiadError)
+        )
+        if isinstance(results, NaiadError):
+            for pending in batch:
+                reason = FailureReason.CANCELED if pending.is_cancelled else FailureReason.BACKEND
+                self._finish(pending, results, reason)
+            return
+        for pending, outputs in zip(batch, results, strict=True):
+            self._statistics.record_success(
+                pending.bound.rows, pending.arrived_ns, pending.queued_ns, timings, self._clock()
+            )
+            self._release(pending, outputs)
+
+    def _finish(self, pending: Pending, error: NaiadError, reason: FailureReason) -> None:
+        self._statistics.record_failure(reason, self._clock() - pending.arrived_ns)
+        self._release(pending, error)
+
+    def _release(self, pending: Pending, result: tuple[OutputTensor, ...] | NaiadError) -> None:
+        """Answer now, or, where order is to be kept, once all earlier requests have been answered."""
+        if self._line is None:
+            _answer(pending, result)
+            return
+        for place in self._line:
+            if place.pending is pending:
+                place.result = result
+                break
+        while self._line and (ready := self._line[0].result) is not None:
+            _answer(self._line.popleft().pending, ready)
+
+
+class _Place:
+    """A request's place in the order of answers, and its answer once there is one."""
+
+    __slots__ = ("pending", "result")
+
+    def __init__(self, pending: Pending) -> None:
+        self.pending = pending
+        self.result: tuple[OutputTensor, ...] | NaiadError | None = None
+
+
+def _answer(pending: Pending, result: tuple[OutputTensor, ...] | NaiadError) -> None:
+    if isinstance(result, NaiadError):
+        pending.fail(result)
+    else:
+        pending.answer(result)

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The running figures of one model version (Triton's statistics extension).
+
+Written on the event loop's thread only. A request adds the whole of its batch's compute time to the per-request
+figures, as Triton's do; `batches` has each execution once.
+"""
+
+import time
+from enum import Enum
+from typing import Protocol
+
+from naiad.snapshots import BatchStatistics, Duration, ModelStatistics
+
+
+class FailureReason(Enum):
+    """Why a request failed, as the label `reason` of `nv_inference_request_failure` says it."""
+
+    REJECTED = "REJECTED"
+    CANCELED = "CANCELED"
+    BACKEND = "BACKEND"
+    OTHER = "OTHER"
+
+
+class ExecutionTimings(Protocol):
+    """When each part of an execution was over, monotonic ns."""
+
+    @property
+    def start_ns(self) -> int:
+        """When it began."""
+
+    @property
+    def input_end_ns(self) -> int:
+        """When the inputs were merged."""
+
+    @property
+    def infer_end_ns(self) -> int:
+        """When the model had computed."""
+
+    @property
+    def output_end_ns(self) -> int:
+        """When the outputs were split."""
+
+
+class _Sum:
+    """A count and a sum of durations."""
+
+    __slots__ = ("count", "ns")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.ns = 0
+
+    def add(self, ns: int) -> None:
+        self.count += 1
+        self.ns += ns
+
+    def frozen(self) -> Duration:
+        return Duration(self.count, self.ns)
+
+
+class _BatchSums:
+    """The three compute sums of one batch size."""
+
+    __slots__ = ("infer", "input", "output")
+
+    def __init__(self) -> None:
+        self.input = _Sum()
+        self.infer = _Sum()
+        self.output = _Sum()
+
+    def add(self, timings: ExecutionTimings) -> None:
+        self.input.add(timings.input_end_ns - timings.start_ns)
+        self.infer.add(timings.infer_end_ns - timings.input_end_ns)
+        self.output.add(timings.output_end_ns - timings.infer_end_ns)
+
+
+class StatisticsRecorder:
+    """Adds up what happens to the requests of one model version."""
+
+    def __init__(self) -> None:
+        self._last_inference_ms = 0
+        self._inference_count = 0
+        self._execution_count = 0
+        self._success = _Sum()
+        self._fail = _Sum()
+        self._queue = _Sum()
+        self._compute = _BatchSums()
+        self._batches: dict[int, _BatchSums] = {}
+        self._failures = {reason.value: 0 for reason in FailureReason}
+
+    def record_execution(self, rows: int, timings: ExecutionTimings, *, failed: bool) -> None:
+        """Add one execution of `rows` rows; a failed one counts for nothing but its requests' failures."""
+        if failed:
+            return
+        self._execution_count += 1
+        batch = self._batches.get(rows)
+        if batch is None:
+            batch = self._batches[rows] = _BatchSums()
+        batch.add(timings)
+
+    def record_success(
+        self, rows: int, arrived_ns: int, queued_ns: int, timings: ExecutionTimings, now_ns: int
+    ) -> None:
+        """Add one answered request of `rows` rows; times are monotonic ns."""
+        self._inference_count += rows
+        self._last_inference_ms = time.time_ns() // 1_000_000
+        self._success.add(now_ns - arrived_ns)
+        self._queue.add(timings.start_ns - queued_ns)
+        self._compute.add(timings)
+
+    def record_failure(self, reason: FailureReason, took_ns: int) -> None:
+        """Add one failed request that took `took_ns` from its arrival."""
+        self._failures[reason.value] += 1
+        self._fail.add(took_ns)
+
+    def snapshot(self, name: str, version: str, pending_request_count: int) -> ModelStatistics:
+        """Return the figures as they are now."""
+        return ModelStatistics(
+            name=name,
+            version=version,
+            last_inference_ms=self._last_inference_ms,
+            inference_count=self._inference_count,
+            execution_count=self._execution_count,
+            success=self._success.frozen(),
+            fail=self._fail.frozen(),
+            queue=self._queue.frozen(),
+            compute_input=self._compute.input.frozen(),
+            compute_infer=self._compute.infer.frozen(),
+            compute_output=self._compute.output.frozen(),
+            batches=tuple(
+                BatchStatistics(rows, sums.input.frozen(), sums.infer.frozen(), sums.output.frozen())
+                for rows, sums in sorted(self._batches.items())
+            ),
+            failures=dict(self._failures),
+            pending_request_count=pending_request_count,
+        )
