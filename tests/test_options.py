@@ -109,7 +109,7 @@ def test_a_control_mode_of_triton_that_is_not_here_yet_is_told_apart_from_a_wron
 
 
 def test_two_services_on_one_port_are_refused() -> None:
-    with pytest.raises(InvalidArgumentError, match="--http-port and --metrics-port are both 8002 on 127.0.0.1"):
+    with pytest.raises(InvalidArgumentError, match=r"--http-port and --metrics-port are both 8002 on 127\.0\.0\.1"):
         replace(MINIMAL, http_port=8002)
 
 
