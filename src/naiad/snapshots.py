@@ -41,8 +41,8 @@ class TensorMetadata:
 class ModelMetadata:
     """`GET /v2/models/{m}`: `versions` are the ready ones, ascending.
 
-    Shapes carry a leading -1 where the model batches. `max_batch_size` (0: no batch dimension) and `labels` (output name → class labels) are not printed there; the
-    protocols need them for raw requests and for classification.
+    Shapes carry a leading -1 where the model batches. `max_batch_size` (0: no batch dimension) and `labels` (class
+    labels by output name) are not printed there; the protocols need them for raw requests and for classification.
     """
 
     name: str

@@ -14,9 +14,9 @@ from naiad.engine.pending import Pending
 
 
 class Plan(NamedTuple):
-    """Take the first `count` waiting requests now; or, if that is 0, look again `wait_ns` from now."""
+    """Take the first `take` waiting requests now; or, if that is 0, look again `wait_ns` from now."""
 
-    count: int
+    take: int
     wait_ns: int = 0
 
 

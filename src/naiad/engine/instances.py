@@ -12,7 +12,7 @@ from queue import SimpleQueue
 
 from naiad.backends.base import ModelInstance
 from naiad.engine.execution import Outcome, execute
-from naiad.engine.ports import Loop
+from naiad.engine.loop import Loop
 from naiad.engine.signature import BoundRequest, Signature
 
 OnOutcome = Callable[[Outcome], None]

@@ -13,10 +13,10 @@ from naiad.backends.base import BackendModel, Placement
 from naiad.config.proto import ModelConfig, model_config_pb2
 from naiad.engine.batching import BatchPolicy, DynamicBatching, OneByOne
 from naiad.engine.instances import InstanceThread, Mailbox
+from naiad.engine.loop import Clock, Loop
 from naiad.engine.pending import OnResponse, Pending
-from naiad.engine.ports import Loop
 from naiad.engine.queue import QueuePolicy, RequestQueue
-from naiad.engine.scheduler import Clock, Scheduler
+from naiad.engine.scheduler import Scheduler
 from naiad.engine.signature import Signature
 from naiad.requests import InferRequest
 from naiad.snapshots import ModelMetadata, ModelStatistics
@@ -42,6 +42,7 @@ class Model:
 
     def __init__(
         self,
+        *,
         name: str,
         version: int,
         config: ModelConfig,
@@ -75,6 +76,7 @@ class Model:
         cls,
         name: str,
         version: int,
+        *,
         config: ModelConfig,
         backend_model: BackendModel,
         labels: Mapping[str, tuple[str, ...]],
@@ -98,7 +100,14 @@ class Model:
             _close(instances, backend_model)
             raise
         return cls(
-            name, version, config, labels, instances, signature, runtime, lambda: _close(instances, backend_model)
+            name=name,
+            version=version,
+            config=config,
+            labels=labels,
+            instances=instances,
+            signature=signature,
+            runtime=runtime,
+            release=lambda: _close(instances, backend_model),
         )
 
     @property

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the engine needs from the rooms above it, as Protocols; `server/app.py` hands it the objects."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from naiad.engine.model import Model
@@ -30,20 +30,3 @@ class ModelCatalog(Protocol):
 
     def index(self) -> Sequence[IndexEntry]:
         """Return the rows of the repository index; scans the repositories."""
-
-
-class Loop(Protocol):
-    """The part of the event loop the engine uses: timers, and a way back from worker threads."""
-
-    def call_later(self, delay: float, callback: Callable[[], object], /) -> "Timer":
-        """Run `callback` on the loop after `delay` seconds."""
-
-    def call_soon_threadsafe(self, callback: Callable[[], object], /) -> object:
-        """Run `callback` on the loop soon; may be called from any thread."""
-
-
-class Timer(Protocol):
-    """A timer that can be called off."""
-
-    def cancel(self) -> None:
-        """Do not run the callback."""

@@ -6,20 +6,17 @@ requests go together, `queue` which may wait. Statistics are told, and steer not
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from naiad.engine.batching import BatchPolicy
 from naiad.engine.execution import Outcome
 from naiad.engine.instances import InstanceThread
+from naiad.engine.loop import Clock, Loop, Timer
 from naiad.engine.pending import Pending
-from naiad.engine.ports import Loop, Timer
 from naiad.engine.queue import RequestQueue
 from naiad.errors import CancelledError, NaiadError, UnavailableError
 from naiad.requests import OutputTensor, id_prefix
 from naiad.telemetry.statistics import FailureReason, StatisticsRecorder
-
-Clock = Callable[[], int]
-"""Monotonic nanoseconds."""
 
 
 class Scheduler:
@@ -27,6 +24,7 @@ class Scheduler:
 
     def __init__(
         self,
+        *,
         policy: BatchPolicy,
         queue: RequestQueue,
         instances: Sequence[InstanceThread],
@@ -110,8 +108,8 @@ class Scheduler:
             wake_ns = queue.next_expiry_ns()
             if self._idle:
                 plan = self._policy.plan(queue, now_ns)
-                if plan.count:
-                    self._start(queue.take(plan.count))
+                if plan.take:
+                    self._start(queue.take(plan.take))
                     continue
                 batch_ns = now_ns + plan.wait_ns
                 wake_ns = batch_ns if wake_ns is None else min(wake_ns, batch_ns)
