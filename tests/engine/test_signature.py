@@ -126,8 +126,8 @@ NOTE = (
             OPTIONAL,
             request(),
             (
-                "[request id: <id_unknown>] expected number of inputs between 1 and 2 but got 0 inputs for model 'm'. Got "
-                "input(s) [], but missing required input(s) ['A']. Please provide all required input(s)."
+                "[request id: <id_unknown>] expected number of inputs between 1 and 2 but got 0 inputs for model 'm'. "
+                "Got input(s) [], but missing required input(s) ['A']. Please provide all required input(s)."
             ),
         ),
         (PLAIN, request(tensor("X", (1, 2), "INT32")), "unexpected inference input 'X' for model 'm'"),

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real threads: batches go out, outcomes come back to the loop's thread, tiny models stay on it."""
+
+import asyncio
+import threading
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from naiad.config.proto import ModelConfig, model_config_pb2
+from naiad.engine.execution import Outcome
+from naiad.engine.instances import InstanceThread, Mailbox
+from naiad.engine.signature import BoundRequest, Signature
+from naiad.tensors import Array
+
+
+class RecordingInstance:
+    """Notes the threads that called it; waits for `gate` where there is one."""
+
+    def __init__(self, gate: threading.Event | None = None) -> None:
+        self.threads: list[int] = []
+        self.is_closed = False
+        self._gate = gate
+
+    def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Mapping[str, Array]:
+        self.threads.append(threading.get_ident())
+        if self._gate:
+            self._gate.wait(5)
+        return inputs
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def signature() -> Signature:
+    config = ModelConfig()
+    for tensors in (config.input, config.output):
+        tensors.add(name="X", data_type=model_config_pb2.TYPE_FP32, dims=[-1])
+    return Signature.from_config(config, "m")
+
+
+def batch(size: int = 2) -> list[BoundRequest]:
+    return [BoundRequest({"X": np.zeros(size, np.float32)}, 1, (), ("X",))]
+
+
+async def computed(thread: InstanceThread, work: Sequence[BoundRequest]) -> Outcome:
+    future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    thread.start(work, future.set_result)
+    return await future
+
+
+def test_outcomes_come_back_on_the_loops_thread() -> None:
+    async def scenario() -> None:
+        instance = RecordingInstance()
+        thread = InstanceThread("i", instance, signature(), Mailbox(asyncio.get_running_loop()))
+        back: list[int] = []
+        done = asyncio.Event()
+
+        def on_outcome(_: Outcome) -> None:
+            back.append(threading.get_ident())
+            done.set()
+
+        thread.start(batch(), on_outcome)
+        await done.wait()
+        assert back == [threading.get_ident()]
+        assert instance.threads != [threading.get_ident()]
+        thread.close()
+        assert instance.is_closed
+
+    asyncio.run(scenario())
+
+
+def test_a_large_input_never_runs_on_the_loop() -> None:
+    async def scenario() -> None:
+        instance = RecordingInstance()
+        thread = InstanceThread("i", instance, signature(), Mailbox(asyncio.get_running_loop()))
+        for _ in range(100):
+            await computed(thread, batch(20_000))
+        thread.close()
+        assert threading.get_ident() not in instance.threads
+
+    asyncio.run(scenario())
+
+
+def test_a_model_that_waits_never_runs_on_the_loop() -> None:
+    class Slow(RecordingInstance):
+        def run(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> Mapping[str, Array]:
+            threading.Event().wait(0.0002)
+            return super().run(inputs, outputs)
+
+    async def scenario() -> None:
+        instance = Slow()
+        thread = InstanceThread("i", instance, signature(), Mailbox(asyncio.get_running_loop()))
+        for _ in range(60):
+            await computed(thread, batch())
+        thread.close()
+        assert threading.get_ident() not in instance.threads
+
+    asyncio.run(scenario())
+
+
+def test_closing_waits_for_what_runs() -> None:
+    async def scenario() -> None:
+        gate = threading.Event()
+        instance = RecordingInstance(gate)
+        thread = InstanceThread("i", instance, signature(), Mailbox(asyncio.get_running_loop()))
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        thread.start(batch(), future.set_result)
+        closing = asyncio.get_running_loop().run_in_executor(None, thread.close)
+        assert not instance.is_closed
+        gate.set()
+        await closing
+        assert instance.is_closed
+        await future
+
+    asyncio.run(scenario())
+
+
+def test_a_callback_that_raises_does_not_lose_those_behind_it() -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        problems: list[object] = []
+        loop.set_exception_handler(lambda _, context: problems.append(context["exception"]))
+        mailbox = Mailbox(loop)
+        done = asyncio.Event()
+
+        def fail() -> None:
+            raise ValueError
+
+        mailbox.post(fail)
+        mailbox.post(done.set)
+        await asyncio.wait_for(done.wait(), 5)
+        assert len(problems) == 1
+
+    asyncio.run(scenario())
