@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`InferResponse` → the body of an HTTP response, and the body of an error.
+
+Mirrors KServe v2's REST protocol with Triton's binary tensor data and classification extensions. Binary outputs go
+out as views of the arrays, never copied.
+May import `errors`, `tensors`, `requests` and its neighbours in `protocol`.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+
+from naiad.protocol import tensor_json
+from naiad.protocol.classification import classify
+from naiad.protocol.rest_request import OutputEncodings
+from naiad.requests import InferResponse
+from naiad.tensors import Array, encode_bytes
+
+
+class EncodedInfer(NamedTuple):
+    """The body of a response: `buffers` in order, of which the first is JSON.
+
+    `json_length` is what the header `Inference-Header-Content-Length` must say, in bytes, when binary tensors
+    follow; None when the body is JSON alone.
+    """
+
+    buffers: list[bytes | memoryview]
+    json_length: int | None
+
+
+def encode_infer(
+    response: InferResponse, encodings: OutputEncodings, labels: Mapping[str, tuple[str, ...]]
+) -> EncodedInfer:
+    """Write a response as the client asked; `labels` are the model's class labels by output.
+
+    Raises:
+        InvalidArgumentError: an output that has no JSON form, or cannot be classified (Triton's texts).
+    """
+    document: dict[str, Any] = {"id": response.id} if response.id else {}
+    document["model_name"] = response.model_name
+    document["model_version"] = response.model_version
+    if response.parameters:
+        document["parameters"] = response.parameters
+    outputs: list[dict[str, Any]] = []
+    buffers: list[bytes | memoryview] = []
+    for name, datatype, shape, data in response.outputs:
+        if name in encodings.classification:
+            count = encodings.classification[name]
+            shape, data = classify(data, datatype, count, labels.get(name, ()), encodings.batching)  # noqa: PLW2901
+            datatype = "BYTES"  # noqa: PLW2901
+        output: dict[str, Any] = {"name": name, "datatype": datatype, "shape": shape}
+        if encodings.all_binary or name in encodings.binary:
+            buffer = _raw(data, datatype)
+            output["parameters"] = {"binary_data_size": len(buffer)}
+            if buffer:
+                buffers.append(buffer)
+        else:
+            output["data"] = tensor_json.encode(data, datatype)
+        outputs.append(output)
+    document["outputs"] = outputs
+    text = _dumps(document)
+    return EncodedInfer([text, *buffers], len(text) if buffers else None)
+
+
+def _raw(data: Array, datatype: str) -> memoryview | bytes:
+    if datatype == "BYTES":
+        return encode_bytes(data)
+    return data.reshape(-1).data.cast("B") if data.size else b""
+
+
+def _dumps(document: dict[str, Any]) -> bytes:
+    """Write the response; a `null` in it tells that there may be numbers JSON does not have."""
+    text = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    if b"null" not in text:
+        return text
+    if "parameters" in document:
+        document["parameters"] = {key: _finite(value) for key, value in document["parameters"].items()}
+    for output in document["outputs"]:
+        data = output.get("data")
+        if isinstance(data, np.ndarray) and not np.isfinite(data).all():
+            output["data"] = tensor_json.encode_numbers(data.tolist())
+    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _finite(value: object) -> object:
+    return tensor_json.encode_numbers(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def encode_error(text: str) -> bytes:
+    """Write the body of an error; what is not valid Unicode in it becomes `?`."""
+    return orjson.dumps({"error": text.encode(errors="replace").decode()})
