@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+# On a fresh machine with python3 and make, `make demo` and `make test` do all the set-up. Both use the environment in
+# .venv, or the one that NAIAD_VENV names, there already or not.
+
+VENV := $(if $(NAIAD_VENV),$(abspath $(NAIAD_VENV)),$(CURDIR)/.venv)
+BIN := $(VENV)/bin
+
+# The first Python that is new enough: where python3 is older, a newer one is often installed beside it.
+NEW_ENOUGH := import sys; sys.exit(sys.version_info[:2] < (3, 11))
+PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,\
+	$(shell $(name) -c '$(NEW_ENOUGH)' 2>/dev/null && echo $(name))))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test environment lint types arrows wheel-size tests unit format pins clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
+	@echo "The environment is $(VENV); NAIAD_VENV=FOLDER names another."
+
+demo: ## Set up, then export a YOLO model, serve it and look at a picture through it (ARGS="--weights W --image I")
+	$(call set-up,yolo)
+	$(BIN)/naiad demo $(ARGS)
+
+test: lint types arrows wheel-size tests ## Set up, then run every check and every test
+
+environment: ## Set up only, with all that the tests need
+	$(call set-up,dev yolo)
+
+lint: environment ## Style and formatting
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: environment ## Types, strictly
+	$(BIN)/mypy
+
+arrows: environment ## Imports between the rooms point one way
+	$(BIN)/lint-imports
+
+wheel-size: environment $(VENV)/naiad-wheel-sizes.txt ## The base install stays below 100 MB
+	@tail -n 1 $(VENV)/naiad-wheel-sizes.txt
+
+# Kept until the requirements change, since it asks the package index.
+$(VENV)/naiad-wheel-sizes.txt: pyproject.toml constraints.txt scripts/wheel_sizes.py | environment
+	$(BIN)/python scripts/wheel_sizes.py > $@.part || { cat $@.part; exit 1; }
+	@mv $@.part $@
+
+tests: environment ## Every test (ARGS goes to pytest); NAIAD_TEST_MODELS=FOLDER adds those that need trained weights
+	$(BIN)/pytest $(ARGS)
+
+unit: environment ## The quick tests: all but tests/e2e
+	$(BIN)/pytest --ignore=tests/e2e $(ARGS)
+
+format: environment ## Mend what can be mended by machine
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+pins: environment ## Write constraints.txt anew from what the environment holds
+	@grep '^#' constraints.txt > constraints.txt.part
+	@$(BIN)/python -m pip freeze --all --exclude-editable | grep -vE '^(pip|wheel|triton|cuda-.*|nvidia-c.*|nvidia-n.*)==' \
+		| sed "/^torch/s/$$/ ; sys_platform == 'linux' and platform_machine == 'x86_64'/" >> constraints.txt.part
+	@mv constraints.txt.part constraints.txt
+	@git diff --stat -- constraints.txt
+
+clean: ## Remove caches and what builds leave; the environment too, unless NAIAD_VENV names it
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+	$(if $(NAIAD_VENV),,rm -rf .venv)
+
+define set-up
+@test -n "$(PYTHON)" || { echo "Naiad needs Python 3.11 or newer, found: $$(python3 --version 2>&1 || true)." \
+	"Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/of/python3.11" >&2; exit 1; }
+@$(PYTHON) -c '$(NEW_ENOUGH)' || { echo "$(PYTHON) is $$($(PYTHON) --version 2>&1), expected Python 3.11 or newer." >&2; exit 1; }
+@$(PYTHON) scripts/environment.py $(VENV) $(1)
+endef
