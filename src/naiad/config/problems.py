@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is wrong with a config, told so that it can be mended: file, line, field, expected, got, fix.
+
+May import `errors`, nothing else.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from naiad.errors import InvalidArgumentError
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in one file.
+
+    `line` counts from 1, 0 where it isn't known; `field` is a path (`input[0].dims`), empty where the text itself
+    cannot be read. `message` is Triton's text where Triton has one. `expected`, `got` and `fix` may be empty.
+    """
+
+    file: str
+    line: int
+    field: str
+    message: str
+    expected: str = ""
+    got: str = ""
+    fix: str = ""
+
+    def __str__(self) -> str:
+        """Return it in one line: `config.pbtxt:4: input[0].dims: what; expected this, got that; do so`."""
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        comparison = ", ".join(
+            f"{word} {value}" for word, value in (("expected", self.expected), ("got", self.got)) if value
+        )
+        told = "; ".join(part for part in (self.message, comparison, self.fix) if part)
+        return ": ".join(part for part in (place, self.field, told) if part)
+
+
+class ConfigError(InvalidArgumentError):
+    """A config that cannot be used; `problems` has at least one entry, and `str()` is one line for each."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__(problems)
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
