@@ -2,7 +2,7 @@
 # On a fresh machine with python3 and make, `make demo` and `make test` do all the set-up. Both use the environment in
 # .venv, or the one that NAIAD_VENV names, there already or not.
 
-VENV := $(if $(NAIAD_VENV),$(abspath $(NAIAD_VENV)),$(CURDIR)/.venv)
+VENV := $(or $(NAIAD_VENV),.venv)
 BIN := $(VENV)/bin
 
 # The first Python that is new enough: where python3 is older, a newer one is often installed beside it.
