@@ -4,6 +4,7 @@
 Looks at the disk and judges names, reads no file. May import `errors`.
 """
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ def check_repositories(repositories: Sequence[Path]) -> None:
 
     Raises:
         NotFoundError: a path does not exist.
-        InvalidArgumentError: a path is a file, or is itself a model or a version of one.
+        InvalidArgumentError: a path is a file, cannot be read, or is itself a model or a version of one.
     """
     for repository in repositories:
         _check_repository(repository)
@@ -121,6 +122,11 @@ def _check_repository(path: Path) -> None:
         raise InvalidArgumentError(
             f"model repository '{path}' is a file: expected a directory that holds <model>/<version>/{path.name}; "
             f"put the file into a repository with: naiad deploy '{path}'"
+        )
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise InvalidArgumentError(
+            f"model repository '{path}' cannot be read by this user: expected read permission; "
+            f"grant it with: chmod -R a+rX '{path}'"
         )
     model = _model_directory_of(path.resolve())
     if model is not None:

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a model directory to a model that serves, step by step: config, backend, completion, labels, instances.
+
+Blocks, so it runs in loader threads. May import `config`, `backends` and `engine`.
+"""
+
+import os.path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from naiad.backends.base import Backend, BackendModel, BackendSettings, ModelFiles
+from naiad.backends.registry import backend_for
+from naiad.config.completion import complete_defaults, infer_backend
+from naiad.config.pbtxt import parse
+from naiad.config.proto import ModelConfig
+from naiad.config.validation import validate
+from naiad.engine.model import Model
+from naiad.errors import InternalError, InvalidArgumentError
+from naiad.repository.scan import CONFIG_FILENAME, FoundModel, FoundVersion
+from naiad.repository.versions import choose_versions, missing_versions
+
+ConfigCompleter = Callable[[ModelConfig, Mapping[str, str]], ModelConfig]
+"""Returns a config, completed from the artifact's own metadata; must not change the one it is given."""
+
+
+class MakeModel(Protocol):
+    """Makes the serving model of an opened and completed version, and owns `backend_model` from then on."""
+
+    def __call__(
+        self,
+        name: str,
+        version: int,
+        *,
+        config: ModelConfig,
+        backend_model: BackendModel,
+        labels: Mapping[str, tuple[str, ...]],
+    ) -> Model:
+        """Make the instances; blocks.
+
+        Raises:
+            NaiadError: one could not be made; `backend_model` is closed then, too.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDefinition:
+    """A model directory, understood: the user's config with its backend settled, and the versions to serve.
+
+    `text` is what the config was parsed from, empty where there is no file.
+    """
+
+    found: FoundModel
+    config: ModelConfig
+    text: str
+    versions: tuple[FoundVersion, ...]
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.found.name
+
+    @property
+    def missing_versions(self) -> tuple[int, ...]:
+        """The versions that the config names and that have no directory."""
+        return missing_versions(self.config, (version.number for version in self.found.versions))
+
+
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """How this server loads a model.
+
+    Attributes:
+        make_model: makes the serving model, the last step.
+        completers: complete each config from the artifact's metadata, in order.
+        backend_options: returns the `--backend-config` pairs for a backend's name, global ones included.
+        usable_cores: what the process may use; backends divide it among their instances.
+        auto_complete: false under `--disable-auto-complete-config`.
+        find_backend: returns the backend of a name.
+    """
+
+    make_model: MakeModel
+    completers: Sequence[ConfigCompleter] = ()
+    backend_options: Callable[[str], Mapping[str, str]] = lambda _: {}
+    usable_cores: int = 1
+    auto_complete: bool = True
+    find_backend: Callable[[str], Backend] = backend_for
+
+    def define(self, found: FoundModel) -> ModelDefinition:
+        """Read a model's config, settle its backend and choose its versions; there may be none, see `no_versions`.
+
+        Raises:
+            ConfigError: the config is wrong.
+            InvalidArgumentError: no backend fits the model's files.
+            InternalError: the config cannot be read.
+        """
+        text = self._config_text(found)
+        config = parse(text, source=_source(found))
+        chosen = choose_versions(config, (version.number for version in found.versions))
+        versions = tuple(version for version in found.versions if version.number in chosen)
+        # Loose files count where no version is there to look at: the backend is then known, and what is
+        # reported is the missing version.
+        filenames = next((version.filenames for version in versions), found.filenames)
+        return ModelDefinition(found, infer_backend(config, filenames, found.name), text, versions)
+
+    def load(self, definition: ModelDefinition, version: FoundVersion) -> Model:
+        """Load one version of a model.
+
+        Raises:
+            NaiadError: any step failed; the text says which way to mend it.
+        """
+        config = definition.config
+        backend = self.find_backend(config.backend)
+        settings = BackendSettings(self.backend_options(config.backend), self.usable_cores, self.auto_complete)
+        backend_model = backend.open(ModelFiles(definition.found.directory, version.directory), config, settings)
+        try:
+            completed = self._complete(definition, backend_model)
+            labels = read_labels(completed, definition.found.directory)
+        except BaseException:
+            backend_model.close()
+            raise
+        return self.make_model(
+            definition.name, version.number, config=completed, backend_model=backend_model, labels=labels
+        )
+
+    def _config_text(self, found: FoundModel) -> str:
+        if found.config_path is None and self.auto_complete:
+            return ""
+        return _read_text(found.directory / CONFIG_FILENAME)
+
+    def _complete(self, definition: ModelDefinition, backend_model: BackendModel) -> ModelConfig:
+        config = backend_model.complete(definition.config) if self.auto_complete else definition.config
+        config = complete_defaults(config, definition.name)
+        for completer in self.completers:
+            config = completer(config, backend_model.metadata)
+        validate(config, definition.name, _source(definition.found), definition.text)
+        return config
+
+
+def no_versions(definition: ModelDefinition) -> InvalidArgumentError:
+    """Return the error that tells why a definition without versions serves nothing; it begins with Triton's text."""
+    found, name = definition.found, definition.name
+    text = f"at least one version must be available under the version policy of model '{name}'"
+    if found.versions:
+        there = ", ".join(str(version.number) for version in found.versions)
+        return InvalidArgumentError(f"{text}; it has {there}: correct version_policy in {_source(found)}")
+    loose = next((filename for filename in found.filenames if filename.startswith("model.")), "")
+    fix = (
+        f"move {found.directory / loose} to {found.directory / '1' / loose}"
+        if loose
+        else f"put the model's file into {found.directory / '1'}"
+    )
+    because = f" ({'; '.join(found.ignored)})" if found.ignored else ""
+    return InvalidArgumentError(f"{text}; it has no version directory{because}: {fix}")
+
+
+def read_labels(config: ModelConfig, directory: Path) -> dict[str, tuple[str, ...]]:
+    """Return the class labels of each output that names a `label_filename`, one a line, by output name.
+
+    Raises:
+        InternalError: a file cannot be read (Triton's text).
+        InvalidArgumentError: a path leads out of the model's `directory`.
+    """
+    return {
+        output.name: tuple(_read_text(_inside(directory, output.label_filename, output.name)).splitlines())
+        for output in config.output
+        if output.label_filename
+    }
+
+
+def _inside(directory: Path, filename: str, output: str) -> Path:
+    # By its spelling: links are followed, since mounted volumes are full of them.
+    path = Path(os.path.normpath(directory / filename))
+    if not path.is_relative_to(directory):
+        raise InvalidArgumentError(
+            f"label_filename '{filename}' of output '{output}' leads out of the model's directory {directory}; "
+            f"put the file beside {CONFIG_FILENAME}"
+        )
+    return path
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InternalError(f"failed to open text file for read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidArgumentError(
+            f"{path} is not UTF-8 text: {error.reason} at byte {error.start}; save it as UTF-8"
+        ) from error
+
+
+def _source(found: FoundModel) -> str:
+    return str(found.directory / CONFIG_FILENAME)
