@@ -10,22 +10,21 @@ May import `errors`, `tensors`, `requests`, `snapshots` and its neighbours in `p
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from naiad.errors import InternalError, InvalidArgumentError, NotFoundError, UnsupportedError
-from naiad.protocol import json_text, tensor_json
-from naiad.protocol.json_text import MISSING
+from naiad.errors import InternalError, InvalidArgumentError, UnsupportedError
+from naiad.protocol import json_text
+from naiad.protocol.rest_inputs import check_shared_memory_range, decode_inputs, refuse_shared_memory
 from naiad.requests import InferRequest, InputTensor, RequestedOutput, id_prefix
 from naiad.snapshots import ModelMetadata
-from naiad.tensors import DATATYPES, MAX_TENSOR_BYTES, Array, element_count
+from naiad.tensors import DATATYPES, Array, element_count
 
 _MAX_HEADER_LENGTH: Final = 2**31 - 1
 _MAX_SEQUENCE_ID: Final = 128
 _HEADER_LENGTH: Final = re.compile(rb"[ \t]*([+-]?[0-9]{1,10})[ \t]*")
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
-_INVALID_DATATYPE: Final = "<invalid>"  # how Triton's core names a datatype it does not know
 
 
 class OutputEncodings(NamedTuple):
@@ -97,7 +96,7 @@ def decode_infer(
         document = _NOTHING
     request_id = json_text.string(document, "id") if "id" in document else ""
     hints, all_binary = _parameters(document["parameters"]) if "parameters" in document else (_NOTHING, False)
-    inputs = _inputs(document, body[header_length:], model, request_id, max_input_bytes)
+    inputs = decode_inputs(document, body[header_length:], model.name, request_id, max_input_bytes)
     encodings = OutputEncodings(model.max_batch_size > 0, all_binary)
     outputs: tuple[RequestedOutput, ...] = ()
     if "outputs" in document:
@@ -149,102 +148,6 @@ def _sequence_id(value: object) -> int | str:
     return value
 
 
-def _inputs(
-    document: Mapping[str, Any], tail: memoryview, model: ModelMetadata, request_id: str, max_input_bytes: int
-) -> tuple[InputTensor, ...]:
-    inputs: list[InputTensor] = []
-    position = 0
-    for entry in json_text.array(document, "inputs"):
-        size = _check_source(entry)
-        name = json_text.string(entry, "name")
-        datatype = json_text.string(entry, "datatype")
-        row = DATATYPES.get(datatype)
-        shape, count = _shape(entry, name)
-        data: Array | memoryview
-        if size is not None:
-            end = position + size
-            if end > len(tail):
-                raise InvalidArgumentError(
-                    f"unexpected size for input '{name}', expecting {end - len(tail)} additional bytes for model "
-                    f"'{model.name}'"
-                )
-            data = tail[position:end]
-            position = end
-            datatype = datatype if row else _INVALID_DATATYPE
-        elif row is None:
-            raise InvalidArgumentError(f"invalid datatype for input {name}")
-        else:
-            _check_size(name, count * row.size_bytes, max_input_bytes)
-            declaration = tensor_json.Declaration(name, datatype, shape, count, row.dtype)
-            data = tensor_json.decode(entry["data"], declaration, request_id, model.name)
-            if not row.size_bytes:
-                _check_size(name, sum(4 + len(element) for element in data.flat), max_input_bytes)
-        inputs.append(InputTensor(name, datatype, shape, data))
-    if position != len(tail):
-        raise InvalidArgumentError(f"unexpected additional input data for model '{model.name}'")
-    return tuple(inputs)
-
-
-def _check_source(entry: object) -> int | None:
-    """Check that an input has exactly one source of data; return its `binary_data_size`, None for JSON `data`."""
-    if type(entry) is not dict:
-        entry = _NOTHING
-    parameters = entry.get("parameters")
-    if type(parameters) is not dict:
-        parameters = _NOTHING
-    binary, shared = "binary_data_size" in parameters, "shared_memory_region" in parameters
-    sources = ("data" in entry) + binary + shared
-    if sources != 1:
-        found = [
-            *(("'data'",) if "data" in entry else ()),
-            *(("'binary_data_size'",) if binary else ()),
-            *(("'shared_memory_region'",) if shared else ()),
-        ]
-        raise InvalidArgumentError(
-            "Input must set only one of the following fields: 'data', 'binary_data_size' in 'parameters', "
-            "'shared_memory_region' in 'parameters'. But " + (f"set {' '.join(found)}" if found else "no field is set")
-        )
-    if shared:
-        _refuse_shared_memory(parameters)
-    return json_text.unsigned(parameters["binary_data_size"], "binary_data_size") if binary else None
-
-
-def _refuse_shared_memory(parameters: Mapping[str, Any]) -> NoReturn:
-    region = json_text.string(parameters, "shared_memory_region")
-    _check_shared_memory_range(parameters)
-    raise NotFoundError(f"Unable to find shared memory region: '{region}'")
-
-
-def _check_shared_memory_range(parameters: Mapping[str, Any]) -> None:
-    for member in ("shared_memory_offset", "shared_memory_byte_size"):
-        json_text.unsigned(parameters.get(member, 0), member)
-
-
-def _shape(entry: Mapping[str, Any], name: str) -> tuple[tuple[int, ...], int]:
-    """Return the shape of an input and its number of elements."""
-    shape = entry.get("shape", MISSING)
-    if type(shape) is not list:
-        raise json_text.access_error("Unable to parse 'shape'", "shape", shape, "array")
-    for dimension in shape:
-        if type(dimension) is not int or dimension < 0:
-            raise json_text.access_error("Unable to parse 'shape'", "shape", dimension, "unsigned-integer")
-    count = element_count(shape)
-    if max(count, *shape, 0) > MAX_TENSOR_BYTES:
-        raise InvalidArgumentError(
-            f"invalid shape for input '{name}': shape [{','.join(map(str, shape))}] causes total element count to "
-            f"exceed maximum size of {MAX_TENSOR_BYTES}"
-        )
-    return tuple(shape), count
-
-
-def _check_size(name: str, size_bytes: int, max_input_bytes: int) -> None:
-    if size_bytes > max_input_bytes:
-        raise InvalidArgumentError(
-            f"JSON input '{name}' has a byte_size ({size_bytes} bytes) that exceeds the maximum allowed value of "
-            f"{max_input_bytes} bytes. Use --http-max-input-size to increase the limit."
-        )
-
-
 def _outputs(
     document: Mapping[str, Any], encodings: OutputEncodings
 ) -> tuple[tuple[RequestedOutput, ...], OutputEncodings]:
@@ -271,14 +174,14 @@ def _outputs(
 
 def _output_parameters(parameters: Mapping[str, Any]) -> tuple[int, bool]:
     """Return an output's `classification` (0: none) and `binary_data`."""
-    _check_shared_memory_range(parameters)
+    check_shared_memory_range(parameters)
     classes = json_text.unsigned(parameters.get("classification", 0), "classification", "set")
     binary = json_text.boolean(parameters.get("binary_data", False), "binary_data")
     if "shared_memory_region" in parameters:
         for other, is_set in (("classification", "classification" in parameters), ("binary_data", binary)):
             if is_set:
                 raise InvalidArgumentError(f"Output can't set both 'shared_memory_region' and '{other}'")
-        _refuse_shared_memory(parameters)
+        refuse_shared_memory(parameters)
     return classes, binary
 
 
@@ -305,7 +208,7 @@ def _decode_raw(body: memoryview, model: ModelMetadata, version: str, max_input_
                 f"{prefix}For BYTE datatype raw input '{tensor.name}', the model must have input shape [1]"
             )
         shape = (*batch, 1)
-        data = np.array([bytes(body)], dtype=object).reshape(shape)
+        data = np.array([bytes(body)], dtype=object)
     else:
         if dims.count(-1) > 1:
             raise InvalidArgumentError(

@@ -19,7 +19,7 @@ import rapidjson
 from naiad.errors import InternalError, InvalidArgumentError, NaiadError
 from naiad.protocol.json_text import MAX_DEPTH, access_error, nesting_error
 from naiad.requests import id_prefix
-from naiad.tensors import Array
+from naiad.tensors import Array, DataType
 
 
 class _Form(NamedTuple):
@@ -56,26 +56,24 @@ _HELD: Final = {
 
 
 class Declaration(NamedTuple):
-    """What a request says of an input whose elements are read here; `elements` is the shape's number of elements."""
+    """What a request says of an input whose `data` is read here; `elements` is how many its shape has."""
 
     name: str
-    datatype: str
-    shape: tuple[int, ...]
+    datatype: DataType
     elements: int
-    dtype: np.dtype[Any]
 
 
 def decode(data: object, tensor: Declaration, request_id: str, model: str) -> Array:
-    """Read an input's `data` into an array of its shape; BYTES become an object array of `bytes`.
+    """Read an input's `data` into a flat array of as many elements as its shape has; those of BYTES are `bytes`.
 
     Raises:
         InternalError: not an array, an element of another kind, or not as many as the shape has (Triton's texts).
         InvalidArgumentError: FP16 or BF16, nested too deep, or BYTES not as many as the shape has.
     """
-    form = _FORMS.get(tensor.datatype)
+    form = _FORMS.get(tensor.datatype.name)
     if form is None:
         raise InvalidArgumentError(
-            f"receiving {tensor.datatype} data via JSON is not supported. Please use the binary data format for "
+            f"receiving {tensor.datatype.name} data via JSON is not supported. Please use the binary data format for "
             f"input {tensor.name}"
         )
     elements, kinds = _flatten(data)
@@ -84,12 +82,12 @@ def decode(data: object, tensor: Declaration, request_id: str, model: str) -> Ar
     if form is _STRING:
         strings = np.empty(tensor.elements, dtype=object)
         strings[:] = [element.encode() for element in elements]
-        return strings.reshape(tensor.shape)
+        return strings
     try:
         held = array(form.holder, elements)
     except OverflowError:
         raise InternalError(f"Unable to parse {form.error}") from None
-    return np.frombuffer(held, _HELD[form.holder]).astype(tensor.dtype, copy=False).reshape(tensor.shape)
+    return np.frombuffer(held, _HELD[form.holder]).astype(tensor.datatype.dtype, copy=False)
 
 
 def _flatten(data: object) -> tuple[list[Any], set[type]]:
@@ -108,7 +106,7 @@ def _flatten(data: object) -> tuple[list[Any], set[type]]:
             raise nesting_error("Unable to parse 'data': ")
         if len(kinds) > 1:
             elements: list[Any] = []
-            _walk(data, depth, elements)
+            _walk(data, depth - 1, elements)
             return elements, set(map(type, elements))
         data = list(chain.from_iterable(data))
         kinds = set(map(type, data))
@@ -116,7 +114,7 @@ def _flatten(data: object) -> tuple[list[Any], set[type]]:
 
 
 def _walk(data: list[Any], depth: int, elements: list[Any]) -> None:
-    if depth > MAX_DEPTH + 1:
+    if depth > MAX_DEPTH:
         raise nesting_error("Unable to parse 'data': ")
     for item in data:
         if type(item) is list:
