@@ -7,8 +7,10 @@ BIN := $(VENV)/bin
 
 # The first Python that is new enough: where python3 is older, a newer one is often installed beside it.
 NEW_ENOUGH := import sys; sys.exit(sys.version_info[:2] < (3, 11))
-PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,\
-	$(shell $(name) -c '$(NEW_ENOUGH)' 2>/dev/null && echo $(name))))
+ifndef PYTHON
+PYTHON := $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$name -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$name && break; done)
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test environment lint types arrows wheel-size tests unit format pins clean
@@ -66,9 +68,11 @@ clean: ## Remove caches and what builds leave; the environment too, unless NAIAD
 	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 	$(if $(NAIAD_VENV),,rm -rf .venv)
 
+# The extras of pyproject.toml that the environment has to hold.
 define set-up
 @test -n "$(PYTHON)" || { echo "Naiad needs Python 3.11 or newer, found: $$(python3 --version 2>&1 || true)." \
 	"Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/of/python3.11" >&2; exit 1; }
-@$(PYTHON) -c '$(NEW_ENOUGH)' || { echo "$(PYTHON) is $$($(PYTHON) --version 2>&1), expected Python 3.11 or newer." >&2; exit 1; }
+@$(PYTHON) -c '$(NEW_ENOUGH)' || { \
+	echo "$(PYTHON) is $$($(PYTHON) --version 2>&1), expected Python 3.11 or newer." >&2; exit 1; }
 @$(PYTHON) scripts/environment.py $(VENV) $(1)
 endef
