@@ -66,6 +66,9 @@ def main() -> int:
         print(f"{folder} is not ready: {command} exited {error.returncode}, see above.", file=sys.stderr)
         print("Run the same make again to go on from there.", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"Interrupted: {folder} is not ready. Run the same make again to go on from there.", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -98,13 +101,15 @@ def _digest() -> str:
 
 
 def _create(folder: Path) -> None:
-    """Make an empty environment, leaving nothing behind when that fails (no ensurepip, interrupted)."""
+    """Make an empty environment, leaving none behind when that fails half-way (no ensurepip, interrupted)."""
     _say(f"Making {folder} with Python {sys.version.split()[0]}")
     was_there = folder.exists()
     try:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     except BaseException:
-        if not was_there:
+        if was_there:
+            (folder / "bin/python").unlink(missing_ok=True)
+        else:
             shutil.rmtree(folder, ignore_errors=True)
         raise
 
