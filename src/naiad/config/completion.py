@@ -159,7 +159,11 @@ def _complete_batching(config: ModelConfig, signature: ArtifactSignature, defaul
 def _declare(tensor: ArtifactTensor, skipped: int) -> dict[str, Any]:
     """Return the fields of the `ModelInput` or `ModelOutput` for a tensor, without its first `skipped` dimensions."""
     dims = tensor.dims[skipped:]
-    fields = {"name": tensor.name, "data_type": DATATYPES[tensor.datatype].config_name, "dims": dims or (1,)}
+    fields: dict[str, Any] = {
+        "name": tensor.name,
+        "data_type": DATATYPES[tensor.datatype].config_name,
+        "dims": dims or (1,),
+    }
     if not dims:  # a scalar: `dims` may not be empty, so it is one element, reshaped to none
         fields["reshape"] = model_config_pb2.ModelTensorReshape()
     return fields
