@@ -108,7 +108,7 @@ def require_models(repositories: Sequence[Path]) -> None:
         where = ", ".join(f"'{path}'" for path in repositories)
         raise InvalidArgumentError(
             f"no model in the model repository {where}: expected directories such as yolo/1/model.onnx in it, found "
-            f"none; put a model there with: naiad deploy yolo.onnx --repository {repositories[0]}"
+            f"none; put a model there with: naiad deploy yolo.onnx --repository '{repositories[0]}'"
         )
 
 
