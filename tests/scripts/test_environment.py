@@ -2,6 +2,7 @@
 """The set-up of the two commands: what it installs, into whose environment, and when it has nothing to do."""
 
 import importlib.util
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -92,10 +93,10 @@ def test_other_requirements_or_another_checkout_install_anew(
 ) -> None:
     environment.set_up(tmp_path / "v", {"yolo"})
     commands.clear()
+    for name in environment.REQUIREMENTS:
+        shutil.copy(environment.ROOT / name, tmp_path)
     other: dict[str, Path | Callable[[], str]] = {"_digest": lambda: "other", "ROOT": tmp_path}
     monkeypatch.setattr(environment, changed, other[changed])
-    for name in environment.REQUIREMENTS:
-        (tmp_path / name).touch()
     environment.set_up(tmp_path / "v", {"yolo"})
     assert len(_pip(commands)) == 1
     assert "--constraint" in _pip(commands)[0]
