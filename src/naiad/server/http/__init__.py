@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The HTTP front end: sockets (`listener`, `connection`), a request (`exchange`), what it serves (`routes`, `handlers`).
+"""The HTTP front end: sockets (`listener`, `connection`), one `exchange`, and what is served (`routes`, `handlers`).
 
 May import `engine`, `protocol` and what lies below them.
 """

@@ -2,14 +2,16 @@
 """Where request bodies are received: memory that grows as bytes arrive, and a cap on all of it together.
 
 A client's declared length is believed only as far as address space goes: memory becomes resident, and is charged,
-when bytes arrive. May import numpy and `protocol.http1_head`.
+when bytes arrive. May import numpy, `errors` and `protocol.http1_head`.
 """
 
+import threading
 import weakref
 from collections import deque
 
 import numpy as np
 
+from naiad.errors import UnavailableError
 from naiad.protocol.http1_head import HttpError
 
 _FIRST_BLOCK_BYTES = 16 * 1024 * 1024
@@ -20,19 +22,25 @@ _ALIGNMENT_BYTES = 64
 class BodyBudget:
     """The cap on the bytes of all request bodies that are being received or used, over all connections.
 
-    Used on the event loop's thread, but for `release`, which a body's last user may call from any thread.
+    Charged from the event loop and from threads that decompress; released from whichever thread drops the last view of
+    a body, possibly inside the garbage collector, so `release` must take no lock.
     """
 
-    __slots__ = ("_in_flight_bytes", "_released", "limit_bytes")
+    __slots__ = ("_in_flight_bytes", "_lock", "_released", "limit_bytes")
 
     def __init__(self, limit_bytes: int = 1 << 30) -> None:
         self.limit_bytes = limit_bytes
         self._in_flight_bytes = 0
+        self._lock = threading.Lock()
         self._released: deque[int] = deque()
 
     @property
     def in_flight_bytes(self) -> int:
         """What is charged now."""
+        with self._lock:
+            return self._settle()
+
+    def _settle(self) -> int:
         while self._released:
             self._in_flight_bytes -= self._released.popleft()
         return self._in_flight_bytes
@@ -41,27 +49,32 @@ class BodyBudget:
         """Refuse a body of `count` bytes that would not fit now; nothing is set aside for one that does.
 
         Raises:
-            HttpError: it doesn't fit.
+            HttpError: it could never fit (413).
+            UnavailableError: it doesn't fit beside the others.
         """
         if count > self.limit_bytes:
             raise HttpError(
                 413, f"request body of {count} bytes exceeds the {self.limit_bytes} bytes this server holds"
             )
         if self.in_flight_bytes + count > self.limit_bytes:
-            raise HttpError(
-                503,
-                f"request bodies in flight would exceed {self.limit_bytes} bytes over all connections; "
-                "retry later, or send fewer large requests at once",
-            )
+            raise self._exceeded()
 
     def charge(self, count: int) -> None:
         """Count `count` bytes that have arrived.
 
         Raises:
-            HttpError: they are too many.
+            UnavailableError: they are too many.
         """
-        self.admit(count)
-        self._in_flight_bytes += count
+        with self._lock:
+            if self._settle() + count > self.limit_bytes:
+                raise self._exceeded()
+            self._in_flight_bytes += count
+
+    def _exceeded(self) -> UnavailableError:
+        return UnavailableError(
+            f"request bodies in flight would exceed {self.limit_bytes} bytes over all connections; "
+            "retry later, or send fewer large requests at once"
+        )
 
     def release(self, count: int) -> None:
         """Give back `count` charged bytes; may be called from any thread."""
@@ -96,7 +109,7 @@ class BodyBuffer:
         """Count `count` bytes that were written to `room`.
 
         Raises:
-            HttpError: the server's budget is exceeded.
+            UnavailableError: the server's budget is exceeded.
         """
         self._budget.charge(count)
         self.length += count
@@ -105,7 +118,7 @@ class BodyBuffer:
         """Copy `data` to the end.
 
         Raises:
-            HttpError: the server's budget is exceeded.
+            UnavailableError: the server's budget is exceeded.
         """
         end = self.length + len(data)
         self._budget.charge(len(data))

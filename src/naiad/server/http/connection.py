@@ -9,7 +9,7 @@ The rules of this file:
 - No timers here: the listener's tick calls `check_time`, so that a request costs no timer.
 - After an answer that leaves bytes of the client unread, the connection lingers: were it closed at once, the kernel
   would send a reset, and the client might never see the answer.
-May import `protocol.http1*` and its neighbours `bodies` and `exchange`.
+May import `errors`, `protocol` and its neighbours `bodies` and `exchange`.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import cast
 
+from naiad.errors import NaiadError
 from naiad.protocol.http1 import CONTINUE, Headers, RequestReader, head_parser, render_head
 from naiad.protocol.http1_head import HttpError, Limits, RequestHead
 from naiad.protocol.rest import encode_error
@@ -200,7 +201,7 @@ class Connection(asyncio.BufferedProtocol):
         try:
             while self._phase in _READING and not self._write_paused and self._read_request():
                 pass
-        except HttpError as error:
+        except NaiadError as error:
             self._refuse(error)
         finally:
             self._advancing = False
@@ -246,7 +247,7 @@ class Connection(asyncio.BufferedProtocol):
         """Count bytes that went straight into a body."""
         try:
             body.advance(count)
-        except HttpError as error:
+        except NaiadError as error:
             self._refuse(error)
             return
         self._reader.passed_by(count)
@@ -310,11 +311,12 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self._transport.writelines((first, *buffers))
 
-    def _refuse(self, error: HttpError) -> None:
+    def _refuse(self, error: NaiadError) -> None:
         """Answer a request that cannot be read, and read no more of this connection."""
         head, self._head = self._head, None
         self._drop_body()
-        self._send(head, error.status, JSON, (encode_error(str(error)),), keep_alive=False)
+        status = error.status if isinstance(error, HttpError) else error.http_status
+        self._send(head, status, JSON, (encode_error(str(error)),), keep_alive=False)
         self._linger()
 
     def _cancel_exchange(self) -> None:

@@ -50,6 +50,11 @@ class Exchange:
         self.cancelled = False
         self.on_cancel: Callable[[], None] | None = None
 
+    @property
+    def waiting(self) -> bool:
+        """Whether an answer is still to be given to someone."""
+        return self._responder is not None
+
     def respond(self, status: int, headers: Headers = JSON, buffers: Buffers = ()) -> None:
         """Answer; `buffers` are bytes or views of bytes, which must not change until they are sent."""
         responder, self._responder = self._responder, None

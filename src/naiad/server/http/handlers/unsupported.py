@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Routes of Triton's that answer with an error: features this server doesn't have, and model control, which is off."""
+
+from naiad.errors import NaiadError, UnavailableError, UnsupportedError
+from naiad.server.http.exchange import Exchange
+from naiad.server.http.router import RouteHandler
+
+
+def refusal(error: NaiadError) -> RouteHandler:
+    """Return a handler that answers every request with `error`."""
+
+    def refuse(exchange: Exchange, *_arguments: str) -> None:
+        exchange.fail(error)
+
+    return refuse
+
+
+def not_yet(feature: str) -> RouteHandler:
+    """Return a handler that answers 501, naming the feature."""
+    return refusal(UnsupportedError(f"{feature} is not supported by this server"))
+
+
+SHARED_MEMORY_OFF = UnsupportedError(
+    "Client shared memory is disabled. Start the server with '--allow-client-shm=true' to enable."
+)
+MODEL_CONTROL_OFF = UnavailableError("explicit model load / unload is not allowed if polling is enabled")
+NO_REPOSITORY_NAME = UnsupportedError("'repository_name' specification is not supported")

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A few threads for what would hold up the event loop: compression and large JSON.
+
+May import `exchange`, nothing else.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from naiad.server.http.exchange import Exchange
+
+T = TypeVar("T")
+
+
+class SlowWork:
+    """Runs steps of handling a request off the loop. Each connection has at most one, so what can wait is bounded."""
+
+    def __init__(self, threads: int = 2) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="naiad-http")
+
+    def run(self, exchange: Exchange, work: Callable[[], T], then: Callable[[T], None]) -> None:
+        """Call `work` in a thread, then `then` with its result on the loop, if the client is still there.
+
+        What either raises becomes the exchange's answer.
+        """
+
+        def finish(done: asyncio.Future[T]) -> None:
+            if not exchange.cancelled and not done.cancelled():
+                exchange.run(lambda: then(done.result()))
+            elif not done.cancelled():
+                done.exception()  # seen; nobody waits for it
+
+        asyncio.get_running_loop().run_in_executor(self._pool, work).add_done_callback(finish)
+
+    def close(self) -> None:
+        """Start no more work; returns when what runs is done."""
+        self._pool.shutdown(cancel_futures=True)
