@@ -43,7 +43,8 @@ wheel-size: environment $(VENV)/naiad-wheel-sizes.txt ## The base install stays 
 
 # Kept until the requirements change, since it asks the package index.
 $(VENV)/naiad-wheel-sizes.txt: pyproject.toml constraints.txt scripts/wheel_sizes.py | environment
-	$(BIN)/python scripts/wheel_sizes.py > $@.part || { cat $@.part; exit 1; }
+	@echo "Asking pip for the wheels of the base install"
+	@$(BIN)/python scripts/wheel_sizes.py > $@.part || { cat $@.part; exit 1; }
 	@mv $@.part $@
 
 tests: environment ## Every test (ARGS goes to pytest); NAIAD_TEST_MODELS=FOLDER adds those that need trained weights

@@ -43,7 +43,7 @@ def download(requirements: list[str]) -> dict[str, int]:
         subprocess.CalledProcessError: pip failed, for one where a dependency has no wheel for this machine.
     """
     with tempfile.TemporaryDirectory(prefix="naiad-wheels-") as folder:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary", ":all:", "--dest", folder]
+        command = [sys.executable, "-m", "pip", "download", "-qq", "--only-binary", ":all:", "--dest", folder]
         subprocess.run([*command, "--constraint", ROOT / "constraints.txt", *requirements], check=True)
         return {file.name: file.stat().st_size for file in Path(folder).iterdir()}
 
