@@ -27,7 +27,8 @@ MISSING: Final = object()
 _NUMBERS: Final = rapidjson.NM_NATIVE | rapidjson.NM_NAN
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _REASON: Final = re.compile(r"Parse error at offset (\d+): (.*)", re.DOTALL)
-_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
+# Possessive, so that a long string takes no memory for ways back.
+_BRACKETS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 # Triton is built with an older RapidJSON, which calls a raw control character in a string this.
 _CONTROL_CHARACTER: Final = ("Invalid encoding in string.", "Invalid escape character in string.")

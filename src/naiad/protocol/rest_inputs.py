@@ -37,7 +37,7 @@ def decode_inputs(
         name = json_text.string(entry, "name")
         datatype = json_text.string(entry, "datatype")
         row = DATATYPES.get(datatype)
-        shape, elements = _shape(entry, name)
+        shape, elements = _shape(entry, name, row.dtype.itemsize if row else 1)
         data: Array | memoryview
         if size is None:
             if row is None:
@@ -102,7 +102,7 @@ def check_shared_memory_range(parameters: Mapping[str, Any]) -> None:
         json_text.unsigned(parameters.get(member, 0), member)
 
 
-def _shape(entry: Mapping[str, Any], name: str) -> tuple[tuple[int, ...], int]:
+def _shape(entry: Mapping[str, Any], name: str, item_bytes: int) -> tuple[tuple[int, ...], int]:
     """Return the shape of an input and its number of elements."""
     shape = json_text.array(entry, "shape")
     elements, volume = 1, 1
@@ -116,6 +116,11 @@ def _shape(entry: Mapping[str, Any], name: str) -> tuple[tuple[int, ...], int]:
                 f"invalid shape for input '{name}': shape [{','.join(map(str, shape))}] causes total element count to "
                 f"exceed maximum size of {MAX_TENSOR_BYTES}"
             )
+    if volume * item_bytes > MAX_TENSOR_BYTES:
+        raise InvalidArgumentError(
+            f"byte size overflow for input '{name}': shape [{','.join(map(str, shape))}] with elements of {item_bytes} "
+            f"bytes exceeds maximum size of {MAX_TENSOR_BYTES}"
+        )
     return tuple(shape), elements
 
 
