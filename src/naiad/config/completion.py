@@ -55,7 +55,7 @@ def infer_backend(config: ModelConfig, filenames: Iterable[str], model_name: str
         model_name: the model's directory.
 
     Raises:
-        InvalidArgumentError: nothing tells the backend (Triton's text).
+        InvalidArgumentError: nothing tells the backend (Triton's texts).
     """
     completed = _copy(config)
     completed.name = config.name or model_name
@@ -70,6 +70,12 @@ def infer_backend(config: ModelConfig, filenames: Iterable[str], model_name: str
     elif not (config.backend or config.platform or config.default_model_filename):
         completed.backend = _backend_of_name(model_name, present)
         completed.default_model_filename = f"model.{completed.backend}"
+    if not completed.backend:
+        known = ", ".join(row.platform for row in _RUNTIMES if row.platform)
+        raise InvalidArgumentError(
+            f"unexpected platform type '{config.platform}' for {completed.name}: expected one of {known}, or a "
+            "'backend'; write backend: \"onnxruntime\", or what runs the file"
+        )
     return completed
 
 
