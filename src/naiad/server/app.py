@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole server, wired together: here, and nowhere else, the rooms are introduced to each other."""
+
+import asyncio
+import functools
+import logging
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from naiad._version import __version__
+from naiad.backends.threads import usable_cores
+from naiad.engine.dataplane import DataPlane
+from naiad.engine.model import Model, Runtime
+from naiad.errors import InternalError
+from naiad.options import ServerOptions
+from naiad.protocol.http1_head import Limits
+from naiad.repository.catalog import Catalog, LoadReport
+from naiad.repository.loading import Loader
+from naiad.repository.scan import check_repositories, require_models
+from naiad.server.http.bodies import BodyBudget
+from naiad.server.http.connection import HttpSettings, TimeLimits
+from naiad.server.http.handlers.metrics import metrics_handler
+from naiad.server.http.listener import HttpServer
+from naiad.server.http.routes import inference_api
+from naiad.server.http.slow_work import SlowWork
+from naiad.snapshots import ServerMetadata
+from naiad.telemetry import metrics
+from naiad.vision.metadata import inject_metadata
+
+EXTENSIONS = (
+    "classification",
+    "model_repository",
+    "model_configuration",
+    "binary_tensor_data",
+    "parameters",
+    "statistics",
+)
+"""Triton's names of the protocol extensions that work here, in Triton's order."""
+
+_log = logging.getLogger(__name__)
+
+
+class App:
+    """One server: its models, its data plane and its ports. Lives on the event loop that calls `start`."""
+
+    def __init__(self, options: ServerOptions) -> None:
+        self.options = options
+        self.usable_cores = usable_cores()
+        self.report = LoadReport(())
+        runtime = Runtime.on(asyncio.get_running_loop())
+        self._repositories = [Path(location) for location in options.model_repository]
+        self._catalog = Catalog(
+            self._repositories,
+            Loader(
+                make_model=functools.partial(Model.load, runtime=runtime),
+                completers=(inject_metadata,),
+                backend_options=options.backend_options,
+                usable_cores=self.usable_cores,
+                auto_complete=options.auto_complete,
+            ),
+            load_thread_count=options.model_load_thread_count,
+            strict_readiness=options.strict_readiness,
+        )
+        self.dataplane = DataPlane(self._catalog, ServerMetadata(options.id, __version__, EXTENSIONS))
+        settings, budget = _http_settings(options), BodyBudget(options.http_max_bytes_in_flight)
+        self._slow_work = SlowWork()
+        api = inference_api(self.dataplane, self._slow_work, budget, options.http_max_input_size)
+        self._http = HttpServer(api, settings, budget)
+        self._metrics = HttpServer(metrics_handler(self._render_metrics), settings, budget)
+
+    @property
+    def http_port(self) -> int:
+        """The port HTTP listens on; 0 if it does not."""
+        return self._http.port
+
+    @property
+    def metrics_port(self) -> int:
+        """The port metrics are scraped from; 0 if they are not."""
+        return self._metrics.port
+
+    async def start(self) -> None:
+        """Open the ports and load the models; until they are loaded the server is live, but not ready.
+
+        Raises:
+            NaiadError: a repository or a port cannot be used, or, with `exit_on_error`, a model failed to load.
+        """
+        check_repositories(self._repositories)
+        require_models(self._repositories)
+        options = self.options
+        if options.allow_http:
+            await self._http.start(options.http_address, options.http_port, reuse_port=options.reuse_http_port)
+        if options.allow_metrics:
+            await self._metrics.start(options.effective_metrics_address, options.metrics_port)
+        self.report = await self._catalog.load_all()
+        if options.exit_on_error and self.report.failed():
+            raise InternalError(_failed_to_load(self.report))
+
+    async def stop(self) -> bool:
+        """Stop: not ready from now on, no new connections, requests in flight are finished, models released.
+
+        Returns:
+            Whether all of that was done within the exit timeout.
+        """
+        deadline_s = time.monotonic() + self.options.exit_timeout_secs
+        self._http.drain()
+        closing = asyncio.ensure_future(self._catalog.close(self.options.exit_timeout_secs))
+        await self._count_down(deadline_s)
+        in_time = self._http.connection_count == 0
+        await self._http.stop()
+        await self._metrics.stop()
+        self._slow_work.close()
+        return await closing and in_time
+
+    async def _count_down(self, deadline_s: float) -> None:
+        """Wait until the last HTTP connection is closed, saying once a second how long that may still take."""
+        while (left_s := deadline_s - time.monotonic()) > 0 and not await self._http.drained(min(1.0, left_s)):
+            count = self._http.connection_count
+            _log.info("Timeout %d: Found %d active HTTP connections", round(deadline_s - time.monotonic()), count)
+
+    def _render_metrics(self) -> bytes:
+        return metrics.render(self.dataplane.statistics())
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """Return a uvloop event loop where there is one, else asyncio's own."""
+    try:
+        import uvloop  # noqa: PLC0415 - not there on every platform
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()  # type: ignore[no-any-return]
+
+
+def run(options: ServerOptions, on_ready: Callable[[App], None]) -> int:
+    """Serve until SIGINT or SIGTERM, then return the process's exit code: 0 if all could be finished in time.
+
+    `on_ready` is called once the ports are open and the models loaded. A second signal ends the process at once.
+
+    Raises:
+        NaiadError: the server could not start.
+    """
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(_run(options, on_ready))
+
+
+async def _run(options: ServerOptions, on_ready: Callable[[App], None]) -> int:
+    stopping = _stop_signal(asyncio.get_running_loop())
+    app = App(options)
+    starting = asyncio.ensure_future(app.start())
+    waiting = asyncio.ensure_future(stopping.wait())
+    await asyncio.wait((starting, waiting), return_when=asyncio.FIRST_COMPLETED)
+    try:
+        if starting.done():
+            starting.result()
+            on_ready(app)
+            await waiting
+        else:
+            starting.cancel()
+    finally:
+        waiting.cancel()
+        in_time = await app.stop()
+    if not in_time:
+        _log.error("Exit timeout expired. Exiting immediately.")
+    return 0 if in_time else 1
+
+
+def _stop_signal(loop: asyncio.AbstractEventLoop) -> asyncio.Event:
+    """Return an event that is set by the first SIGINT or SIGTERM; the second one has its usual, deadly effect."""
+    stopping = asyncio.Event()
+
+    def on_signal(number: int) -> None:
+        print(f"Signal ({number}) received.", flush=True)  # noqa: T201 - Triton prints it there
+        stopping.set()
+        for one in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(one)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal, number)
+    return stopping
+
+
+def _http_settings(options: ServerOptions) -> HttpSettings:
+    read_timeout_s = float(options.http_read_timeout_secs)
+    return HttpSettings(
+        limits=Limits(head_bytes=options.http_max_head_size),
+        times=TimeLimits(head_s=read_timeout_s, body_s=read_timeout_s),
+    )
+
+
+def _failed_to_load(report: LoadReport) -> str:
+    rows = "".join(
+        f"\n  {row.name}{f' version {row.version}' if row.version else ''}: {row.reason}" for row in report.failed()
+    )
+    return (
+        f"failed to load all models:{rows}\nmend them or take them out, or serve the others with --exit-on-error=false"
+    )

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A server inside this Python process: `with naiad.Server(model_repository=…) as server: …`."""
+
+import asyncio
+import concurrent.futures
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import numpy as np
+
+from naiad.engine.dataplane import Ticket
+from naiad.errors import NaiadError, UnavailableError
+from naiad.options import ServerOptions
+from naiad.requests import InferRequest, InferResponse, InputTensor, RequestedOutput
+from naiad.server.app import App, new_event_loop
+from naiad.snapshots import IndexEntry
+from naiad.tensors import Array, datatype_of
+
+T = TypeVar("T")
+
+_POLL_S = 0.02
+
+Location = str | os.PathLike[str]
+
+
+class Server:
+    """A Naiad server on a thread of its own, with the same options as `naiad serve`.
+
+    `model_repository` is a folder of models, or several. Further options are the fields of `ServerOptions`; a port of
+    0 takes a free one.
+
+        with naiad.Server(model_repository="models", http_port=0) as server:
+            server.wait_ready("yolo")
+            YOLO(f"{server.http_url}/yolo", task="detect")("bus.jpg")
+    """
+
+    def __init__(self, model_repository: Location | Sequence[Location], **options: Any) -> None:  # noqa: ANN401 - ServerOptions checks them
+        locations = [model_repository] if isinstance(model_repository, str | os.PathLike) else model_repository
+        self._options = ServerOptions(model_repository=tuple(os.fspath(one) for one in locations), **options)
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._app: App | None = None
+        self._stopping: asyncio.Event | None = None
+
+    def start(self) -> None:
+        """Start serving and return when the models have been loaded.
+
+        Raises:
+            NaiadError: the server could not start; with `exit_on_error`, also when a model failed to load.
+            RuntimeError: it is running already.
+        """
+        if self._thread is not None:
+            raise RuntimeError("this Server is running already; stop() it first")
+        started: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._thread = threading.Thread(target=self._run, args=(started,), name="naiad-server", daemon=True)
+        self._thread.start()
+        try:
+            started.result()
+        except BaseException:
+            self._thread.join()
+            self._thread = None
+            raise
+
+    def stop(self) -> None:
+        """Finish the requests in flight and stop; harmless when it is not running."""
+        if self._thread is None or self._loop is None or self._stopping is None:
+            return
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join()
+        self._thread = self._loop = self._app = self._stopping = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def http_url(self) -> str:
+        """The URL of the HTTP endpoint, without a trailing slash."""
+        app = self._running()
+        return f"http://{_reachable(app.options.http_address)}:{app.http_port}"
+
+    @property
+    def metrics_url(self) -> str:
+        """The URL that Prometheus scrapes."""
+        app = self._running()
+        return f"http://{_reachable(app.options.effective_metrics_address)}:{app.metrics_port}/metrics"
+
+    def index(self) -> Sequence[IndexEntry]:
+        """Return the repository index: every model with its versions' states and reasons."""
+        return self._call(lambda app: app.dataplane.index())
+
+    def wait_ready(self, model: str = "", version: str = "", timeout_s: float = 60) -> None:
+        """Wait until `model` is ready, or without one, until the server is.
+
+        Raises:
+            UnavailableError: it was not in time; the text holds the states and reasons.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not self._call(lambda app: app.dataplane.model_ready(model, version) if model else app.dataplane.ready()):
+            if time.monotonic() >= deadline:
+                rows = [row for row in self.index() if not model or row.name == model]
+                states = ", ".join(
+                    f"{row.name} {row.state.value if row.state else 'UNKNOWN'} {row.reason}" for row in rows
+                )
+                what = f"model '{model}'" if model else "the server"
+                raise UnavailableError(f"{what} was not ready within {timeout_s:g} s: {states or 'no such model'}")
+            time.sleep(_POLL_S)
+
+    def infer(
+        self,
+        model: str,
+        inputs: Mapping[str, Array],
+        outputs: Sequence[str] = (),
+        version: str = "",
+        timeout_s: float | None = None,
+    ) -> InferResponse:
+        """Ask a model in this process, without a socket; `inputs` maps input names to arrays.
+
+        Raises:
+            NaiadError: as a client would be told.
+            TimeoutError: no answer within `timeout_s`; the request is withdrawn.
+        """
+        tensors = tuple(_tensor(name, np.asarray(array)) for name, array in inputs.items())
+        request = InferRequest(model, tensors, tuple(RequestedOutput(name) for name in outputs), version)
+        answer: concurrent.futures.Future[InferResponse] = concurrent.futures.Future()
+        ticket = self._call(lambda app: _submit(app, request, answer))
+        try:
+            return answer.result(timeout_s)
+        except TimeoutError:
+            self._call(lambda _: ticket.cancel())
+            raise
+
+    def _running(self) -> App:
+        if self._app is None:
+            raise RuntimeError("this Server is not running; use it in a `with` block, or start() it first")
+        return self._app
+
+    def _call(self, function: Callable[[App], T]) -> T:
+        """Run `function` on the server's loop and return what it returns."""
+        app, loop = self._running(), self._loop
+        result: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+        def run() -> None:
+            try:
+                result.set_result(function(app))
+            except NaiadError as error:
+                result.set_exception(error)
+
+        if loop is not None:
+            loop.call_soon_threadsafe(run)
+        return result.result()
+
+    def _run(self, started: "concurrent.futures.Future[None]") -> None:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(self._serve(started))
+
+    async def _serve(self, started: "concurrent.futures.Future[None]") -> None:
+        app = App(self._options)
+        try:
+            await app.start()
+        except NaiadError as error:
+            await app.stop()
+            started.set_exception(error)
+            return
+        self._loop, self._app, self._stopping = asyncio.get_running_loop(), app, asyncio.Event()
+        started.set_result(None)
+        await self._stopping.wait()
+        await app.stop()
+
+
+def _reachable(address: str) -> str:
+    """Return an address to connect to for one that is listened on."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(address, address)  # noqa: S104 - compared, not bound
+
+
+def _tensor(name: str, array: Array) -> InputTensor:
+    datatype = datatype_of(array)
+    return InputTensor(name, datatype.name, array.shape, np.ascontiguousarray(array, dtype=datatype.dtype))
+
+
+def _submit(app: App, request: InferRequest, answer: "concurrent.futures.Future[InferResponse]") -> Ticket:
+    def on_response(response: InferResponse | NaiadError) -> None:
+        # A caller that gave up has cancelled the future's request, not the future.
+        if isinstance(response, NaiadError):
+            answer.set_exception(response)
+        else:
+            answer.set_result(response)
+
+    model = app.dataplane.find(request.model_name, request.model_version)
+    return app.dataplane.infer(model, request, on_response)
