@@ -91,12 +91,12 @@ def _check_dims(dims: tuple[int, ...], tensor: ArtifactTensor, max_batch_size: i
                 f"{where}the model expects {len(tensor.dims)} dimensions (shape {shape}) but the model configuration "
                 f"specifies {len(complete)} dimensions (an initial batch dimension because max_batch_size > 0 followed "
                 f"by the explicit tensor shape, making complete shape {_shape(complete)}); "
-                f"write dims: {_shape(tensor.dims[1:])}, {_OR_LEAVE_OUT}"
+                f"write {_to_write(tensor.dims[1:])}, {_OR_LEAVE_OUT}"
             )
     elif not _fits(dims, tensor.dims) and not _is_scalar(dims, tensor):
         raise InvalidArgumentError(
             f"{where}the model expects {len(tensor.dims)} dimensions (shape {shape}) but the model configuration "
-            f"specifies {len(dims)} dimensions (shape {_shape(dims)}); write dims: {shape}, {_OR_LEAVE_OUT}"
+            f"specifies {len(dims)} dimensions (shape {_shape(dims)}); write {_to_write(tensor.dims)}, {_OR_LEAVE_OUT}"
         )
 
 
@@ -109,6 +109,10 @@ def _fits(dims: tuple[int, ...], expected: tuple[int, ...]) -> bool:
 def _is_scalar(dims: tuple[int, ...], tensor: ArtifactTensor) -> bool:
     """Tell whether `dims` name the one element of a scalar, which Triton has written as dims: [ 1 ]."""
     return not tensor.dims and set(dims) == {1}
+
+
+def _to_write(dims: tuple[int, ...]) -> str:
+    return f"dims: {_shape(dims)}" if dims else "dims: [1] reshape { shape: [] }"
 
 
 def _described(tensor: ArtifactTensor) -> str:

@@ -29,7 +29,8 @@ def translated(error: Exception, repository: Path, package: str = "onnxruntime")
     """
     match = _FORMAT.match(str(error))
     code, text = (match["code"], match["text"]) if match else (_FAIL, str(error))
-    text = text.strip().replace(f"{repository}/", "")
+    for folder in (repository, repository.resolve()):
+        text = text.strip().replace(f"{folder}/", "")
     if _TOO_NEW.search(text):
         text += f"; the model is newer than the runtime, run: pip install -U {package}"
     return InternalError(f"onnx runtime error {code}: {text}")

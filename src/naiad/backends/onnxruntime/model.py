@@ -120,7 +120,7 @@ class OnnxModel:
         return session
 
     def _open(self, plan: SessionPlan) -> onnxruntime.InferenceSession:
-        if not plan.on_cpu and hasattr(onnxruntime, "preload_dlls"):
+        if plan.on_gpu and hasattr(onnxruntime, "preload_dlls"):
             onnxruntime.preload_dlls()
         try:
             session = onnxruntime.InferenceSession(
@@ -132,7 +132,7 @@ class OnnxModel:
         except RUNTIME_ERRORS as error:
             raise translated(error, self._files.directory.parent, self._package) from error
         used = session.get_providers()
-        if any(provider.name == CUDA for provider in plan.providers) and CUDA not in used:
+        if plan.on_gpu and CUDA not in used:
             raise UnavailableError(
                 f"model '{self._name}' is to run on a GPU, but {CUDA} does not start here, got {', '.join(used)}; "
                 "check that nvidia-smi shows the GPU and run: pip install 'onnxruntime-gpu[cuda,cudnn]', or write "

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from naiad.backends.base import Placement
 from naiad.backends.onnxruntime.parameters import choice, string_parameters, switch, whole_number
-from naiad.backends.onnxruntime.providers import Provider, choose_providers
+from naiad.backends.onnxruntime.providers import CUDA, Provider, choose_providers
 from naiad.backends.threads import intra_op_threads
 from naiad.config.proto import ModelConfig, model_config_pb2
 from naiad.errors import InvalidArgumentError
@@ -56,12 +56,13 @@ class SessionPlan:
         (640², two threads): one shared session 19.5 images/s at 186 MB, two sessions 16 images/s at 220 MB; the
         weights lie in memory once.
         """
-        return self.intra_op_threads == 1 and self.execution_mode == "ORT_SEQUENTIAL" and self.on_cpu
+        alone_on_cpu = len(self.providers) == 1
+        return alone_on_cpu and self.intra_op_threads == 1 and self.execution_mode == "ORT_SEQUENTIAL"
 
     @property
-    def on_cpu(self) -> bool:
-        """Whether only the CPU provider computes."""
-        return len(self.providers) == 1
+    def on_gpu(self) -> bool:
+        """Whether the session needs a GPU that works."""
+        return any(provider.name == CUDA for provider in self.providers)
 
 
 def plan_session(
