@@ -80,6 +80,16 @@ class App:
         """The port metrics are scraped from; 0 if they are not."""
         return self._metrics.port
 
+    @property
+    def http_url(self) -> str:
+        """The URL of the HTTP endpoint as this machine reaches it, without a trailing slash."""
+        return f"http://{_reachable(self.options.http_address)}:{self.http_port}"
+
+    @property
+    def metrics_url(self) -> str:
+        """The URL that Prometheus scrapes, as this machine reaches it."""
+        return f"http://{_reachable(self.options.effective_metrics_address)}:{self.metrics_port}/metrics"
+
     async def start(self) -> None:
         """Open the ports and load the models; until they are loaded the server is live, but not ready.
 
@@ -178,6 +188,13 @@ def _stop_signal(loop: asyncio.AbstractEventLoop) -> asyncio.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal, number)
     return stopping
+
+
+def _reachable(address: str) -> str:
+    """Return the host part of a URL for an address that is listened on."""
+    if address in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
+        return "127.0.0.1"
+    return f"[{address}]" if ":" in address else address
 
 
 def _http_settings(options: ServerOptions) -> HttpSettings:

@@ -85,14 +85,12 @@ class Server:
     @property
     def http_url(self) -> str:
         """The URL of the HTTP endpoint, without a trailing slash."""
-        app = self._running()
-        return f"http://{_reachable(app.options.http_address)}:{app.http_port}"
+        return self._running().http_url
 
     @property
     def metrics_url(self) -> str:
         """The URL that Prometheus scrapes."""
-        app = self._running()
-        return f"http://{_reachable(app.options.effective_metrics_address)}:{app.metrics_port}/metrics"
+        return self._running().metrics_url
 
     def index(self) -> Sequence[IndexEntry]:
         """Return the repository index: every model with its versions' states and reasons."""
@@ -175,11 +173,6 @@ class Server:
         started.set_result(None)
         await self._stopping.wait()
         await app.stop()
-
-
-def _reachable(address: str) -> str:
-    """Return an address to connect to for one that is listened on."""
-    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(address, address)  # noqa: S104 - compared, not bound
 
 
 def _tensor(name: str, array: Array) -> InputTensor:
