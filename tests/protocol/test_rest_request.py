@@ -14,7 +14,7 @@ from naiad.errors import InternalError, InvalidArgumentError, NaiadError, Unsupp
 from naiad.protocol.rest import DecodedInfer, OutputEncodings, decode_index_request, decode_infer, parse_header_length
 from naiad.requests import RequestedOutput
 from naiad.snapshots import ModelMetadata, TensorMetadata
-from naiad.tensors import DATATYPES
+from naiad.tensors import DATATYPES, element_count
 
 LIMIT = 64 << 20
 
@@ -225,15 +225,8 @@ ANY = st.recursive(
     max_leaves=20,
 )
 NEARLY_INPUTS = st.fixed_dictionaries(
-    {
-        "name": st.just("X") | SCALARS,
-        "datatype": NAMES | SCALARS,
-        "shape": st.just([1]) | st.lists(st.integers(0, 3) | st.integers(2**31, 2**64) | SCALARS, max_size=4) | SCALARS,
-    },
-    optional={
-        "data": st.lists(SCALARS, min_size=1, max_size=1) | ANY,
-        "parameters": st.dictionaries(MEMBERS, st.integers(0, 9) | ANY, max_size=2) | ANY,
-    },
+    {"name": st.just("X") | SCALARS, "datatype": NAMES | SCALARS, "shape": st.lists(st.integers(0, 2**64)) | SCALARS},
+    optional={"data": ANY, "parameters": st.dictionaries(MEMBERS, st.integers(0, 9) | ANY, max_size=2) | ANY},
 )
 NEARLY_REQUESTS = st.fixed_dictionaries(
     {"inputs": st.lists(NEARLY_INPUTS, max_size=3) | ANY},
@@ -244,10 +237,19 @@ NEARLY_REQUESTS = st.fixed_dictionaries(
 @given(NEARLY_REQUESTS | ANY, st.binary(max_size=9))
 def test_any_document_is_a_request_or_an_error_for_the_client(document: object, tail: bytes) -> None:
     with suppress(NaiadError):
-        for tensor in decode(document, tail).request.inputs:
-            assert all(type(dimension) is int and 0 <= dimension < 2**63 for dimension in tensor.shape)
-            if isinstance(tensor.data, np.ndarray):
-                assert tensor.data.reshape(tensor.shape).dtype == DATATYPES[tensor.datatype].dtype
+        decode(document, tail)
+
+
+@given(NAMES, st.lists(SCALARS, max_size=3), st.lists(st.integers(0, 3), max_size=2) | st.just([1]))
+def test_data_that_is_accepted_is_of_the_datatype_and_as_much_as_the_shape_says(
+    datatype: str, data: list[object], shape: list[int]
+) -> None:
+    with suppress(NaiadError):
+        entry = {"name": "X", "shape": shape, "datatype": datatype, "data": data}
+        (tensor,) = decode({"inputs": [entry]}).request.inputs
+        assert isinstance(tensor.data, np.ndarray)
+        assert tensor.data.dtype == DATATYPES[datatype].dtype
+        assert tensor.data.size == len(data) == element_count(tensor.shape)
 
 
 @given(st.binary(max_size=60), st.integers(0, 60) | st.none())
