@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A problem reads as one line, a `ConfigError` as one line for each."""
+
+import pytest
+
+from naiad.config.problems import ConfigError, Problem
+from naiad.errors import InvalidArgumentError
+
+
+@pytest.mark.parametrize(
+    ("problem", "text"),
+    [
+        (
+            Problem("m/config.pbtxt", 4, "input[0].dims", "what is wrong", "this", "that", "do so"),
+            "m/config.pbtxt:4: input[0].dims: what is wrong; expected this, got that; do so",
+        ),
+        (Problem("c", 0, "", "what is wrong"), "c: what is wrong"),
+        (Problem("c", 0, "name", "what is wrong", got="that"), "c: name: what is wrong; got that"),
+        (Problem("c", 1, "name", "what is wrong", fix="do so"), "c:1: name: what is wrong; do so"),
+    ],
+)
+def test_problem_reads_as_one_line(problem: Problem, text: str) -> None:
+    assert str(problem) == text
+
+
+def test_error_tells_every_problem_and_is_the_senders_fault() -> None:
+    problems = (Problem("c", 1, "a", "first"), Problem("c", 2, "b", "second"))
+    error = ConfigError(problems)
+    assert str(error) == "c:1: a: first\nc:2: b: second"
+    assert error.problems == problems
+    assert isinstance(error, InvalidArgumentError)
