@@ -118,3 +118,11 @@ def test_statistics_have_tritons_members_in_tritons_order() -> None:
 def test_no_models_no_statistics() -> None:
     empty: dict[str, list[Any]] = {"model_stats": []}
     assert statistics([]) == empty
+
+
+def test_maps_are_printed_in_the_order_of_their_keys() -> None:
+    config = ModelConfig()
+    names = [f"key{number}" for number in range(20)]
+    for name in reversed(names):
+        config.parameters[name].string_value = name
+    assert list(model_config(config)["parameters"]) == sorted(names)
