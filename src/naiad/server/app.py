@@ -6,7 +6,7 @@ import functools
 import logging
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from naiad._version import __version__
@@ -25,7 +25,7 @@ from naiad.server.http.handlers.metrics import metrics_handler
 from naiad.server.http.listener import HttpServer
 from naiad.server.http.routes import inference_api
 from naiad.server.http.slow_work import SlowWork
-from naiad.snapshots import ServerMetadata
+from naiad.snapshots import IndexEntry, ServerMetadata
 from naiad.telemetry import metrics
 from naiad.vision.metadata import inject_metadata
 
@@ -89,6 +89,10 @@ class App:
     def metrics_url(self) -> str:
         """The URL that Prometheus scrapes, as this machine reaches it."""
         return f"http://{_reachable(self.options.effective_metrics_address)}:{self.metrics_port}/metrics"
+
+    def index(self) -> Sequence[IndexEntry]:
+        """Return every model with its versions' states and reasons."""
+        return self.dataplane.index()
 
     async def start(self) -> None:
         """Open the ports and load the models; until they are loaded the server is live, but not ready.

@@ -94,7 +94,7 @@ class Server:
 
     def index(self) -> Sequence[IndexEntry]:
         """Return the repository index: every model with its versions' states and reasons."""
-        return self._call(lambda app: app.dataplane.index())
+        return self._call(App.index)
 
     def wait_ready(self, model: str = "", version: str = "", timeout_s: float = 60) -> None:
         """Wait until `model` is ready, or without one, until the server is.

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Side-by-side measurements of Naiad and what it is compared with: `make bench`, or `python -m benchmarks --help`.
+
+Contestants run in turn within one run, several rounds; medians and ratios are what counts, on any machine. The
+processor time a server spends on a request, as the operating system accounts it, stands beside every rate: it is the
+steadier figure where other work shares the machine.
+"""

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Load by NVIDIA's `perf_analyzer`, the generator that Triton's users measure with; it never knows whom it asks."""
+
+import csv
+import json
+import subprocess
+import tempfile
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.processes import ServerProcess
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What one measured window showed: requests per second, latencies, and the server's processor time a request."""
+
+    rate: float
+    p50_us: float
+    p99_us: float
+    cpu_us: float
+
+
+def measure(
+    tool: Path, server: ServerProcess, model: str, *, clients: int, shapes: Sequence[str], seconds: float
+) -> Load:
+    """Ask `model` with `clients` at a time for `seconds`; `shapes` are perf_analyzer's `--shape` values.
+
+    Raises:
+        RuntimeError: perf_analyzer failed; its output is in the text.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.csv"
+        command = [str(tool), "-m", model, "-i", "http", "-u", server.address, "--concurrency-range", str(clients)]
+        # One window, whatever its spread: the rounds and their median are the steadiness.
+        command += ["-p", str(int(seconds * 1000)), "-r", "1", "-s", "999", "-f", str(report)]
+        for shape in shapes:
+            command += ["--shape", shape]
+        served_before, cpu_before_s = _served(server, model), server.cpu_s()
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+        served, cpu_s = _served(server, model) - served_before, server.cpu_s() - cpu_before_s
+        if not report.exists():
+            raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
+        with report.open(newline="") as file:
+            row = next(csv.DictReader(file))
+    return Load(
+        rate=float(row["Inferences/Second"]),
+        p50_us=float(row["p50 latency"]),
+        p99_us=float(row["p99 latency"]),
+        cpu_us=cpu_s / max(served, 1) * 1e6,
+    )
+
+
+def _served(server: ServerProcess, model: str) -> int:
+    with urllib.request.urlopen(f"http://{server.address}/v2/models/{model}/stats") as answer:
+        return int(json.load(answer)["model_stats"][0]["inference_stats"]["success"]["count"])

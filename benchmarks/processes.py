@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Server processes under measurement: start, readiness, processor time and memory from `/proc`, stop by pid."""
+
+import os
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_POLL_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class ServerProcess:
+    """A running server: its pid, its HTTP port, and how long it took from start to ready."""
+
+    pid: int
+    port: int
+    ready_s: float
+
+    @property
+    def address(self) -> str:
+        """Host and port of its HTTP endpoint."""
+        return f"127.0.0.1:{self.port}"
+
+    def cpu_s(self) -> float:
+        """Return the processor time that the process and its children have used so far."""
+        return sum(_cpu_s(pid) for pid in _tree(self.pid))
+
+    def resident_bytes(self) -> int:
+        """Return the resident memory of the process and its children."""
+        return sum(int(_read(f"/proc/{pid}/statm").split()[1]) * _PAGE_BYTES for pid in _tree(self.pid))
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that were free a moment ago."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    try:
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+@contextmanager
+def running(
+    command: Sequence[str], port: int, ready_path: str, log: Path, timeout_s: float = 120
+) -> Iterator[ServerProcess]:
+    """Start a server, wait until `ready_path` answers 200, and stop it by its pid at the end.
+
+    Raises:
+        RuntimeError: it exited or was not ready in time; the log's end is in the text.
+    """
+    with log.open("wb") as output:
+        started_s = time.monotonic()
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603 - ours
+        try:
+            ready_s = _wait_ready(process, f"http://127.0.0.1:{port}{ready_path}", started_s, timeout_s, log)
+            yield ServerProcess(process.pid, port, ready_s)
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait_ready(process: "subprocess.Popen[bytes]", url: str, started_s: float, timeout_s: float, log: Path) -> float:
+    while time.monotonic() - started_s < timeout_s:
+        if process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - http to this machine
+                if answer.status == 200:
+                    return time.monotonic() - started_s
+        except (URLError, ConnectionError, TimeoutError):
+            time.sleep(_POLL_S)
+    raise RuntimeError(f"the server was not ready: {log.read_text(errors='replace')[-2000:]}")
+
+
+def _tree(pid: int) -> list[int]:
+    found = [pid]
+    for parent in found:
+        for task in Path(f"/proc/{parent}/task").iterdir():
+            found += [int(child) for child in _read(f"{task}/children").split()]
+    return found
+
+
+def _cpu_s(pid: int) -> float:
+    fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+
+
+def _read(path: str) -> str:
+    return Path(path).read_text(encoding="ascii")
