@@ -105,7 +105,7 @@ def test_backend_that_nothing_tells_is_an_error_that_lists_the_files() -> None:
         infer_backend(ModelConfig(), ["best.onnx", "a.txt"], "yolo")
     assert str(caught.value).startswith(
         "Invalid model name: Could not determine backend for model 'yolo' with no backend in model configuration. "
-        "Expected model name of the form 'model.<backend_name>'. The version directory holds a.txt, best.onnx, expected "
+        "Expected model name of the form 'model.<backend_name>'. The version directory holds a.txt, best.onnx, "
     )
 
 

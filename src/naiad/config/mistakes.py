@@ -310,7 +310,7 @@ def _closest(name: str, candidates: Iterable[str], aliases: dict[str, str]) -> l
     if aliases.get(name) in names:
         return [aliases[name]]
     ends = [candidate for candidate in names if candidate.endswith(f"_{name}")]
-    return ends[:1] or difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    return ends or difflib.get_close_matches(name, names, n=3, cutoff=0.6)
 
 
 def _enum_values(enum: EnumDescriptor) -> list[str]:
