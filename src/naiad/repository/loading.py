@@ -7,6 +7,7 @@ Blocks, so it runs in loader threads. May import `config`, `backends` and `engin
 import os.path
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Protocol
 
@@ -14,7 +15,9 @@ from naiad.backends.base import Backend, BackendModel, BackendSettings, ModelFil
 from naiad.backends.registry import backend_for
 from naiad.config.completion import complete_defaults, infer_backend
 from naiad.config.pbtxt import parse
+from naiad.config.problems import ConfigError
 from naiad.config.proto import ModelConfig
+from naiad.config.support import unsupported_features
 from naiad.config.validation import validate
 from naiad.engine.model import Model
 from naiad.errors import InternalError, InvalidArgumentError
@@ -76,6 +79,7 @@ class Loader:
         completers: complete each config from the artifact's metadata, in order.
         backend_options: returns the `--backend-config` pairs for a backend's name, global ones included.
         usable_cores: what the process may use; backends divide it among their instances.
+        gpus: ids of the GPUs that models may be placed on.
         auto_complete: false under `--disable-auto-complete-config`.
         find_backend: returns the backend of a name.
     """
@@ -84,6 +88,7 @@ class Loader:
     completers: Sequence[ConfigCompleter] = ()
     backend_options: Callable[[str], Mapping[str, str]] = lambda _: {}
     usable_cores: int = 1
+    gpus: Sequence[int] = ()
     auto_complete: bool = True
     find_backend: Callable[[str], Backend] = backend_for
 
@@ -91,12 +96,12 @@ class Loader:
         """Read a model's config, settle its backend and choose its versions; there may be none, see `no_versions`.
 
         Raises:
-            ConfigError: the config is wrong.
+            ConfigError: the config is wrong, or asks for what this server cannot do yet.
             InvalidArgumentError: no backend fits the model's files.
             InternalError: the config cannot be read.
         """
         text = self._config_text(found)
-        config = parse(text, source=_source(found))
+        config = self._checked_config(found, text)
         chosen = choose_versions(config, (version.number for version in found.versions))
         versions = tuple(version for version in found.versions if version.number in chosen)
         # Loose files count where no version is there to look at: the backend is then known, and what is
@@ -129,12 +134,22 @@ class Loader:
             return ""
         return _read_text(found.directory / CONFIG_FILENAME)
 
+    def _checked_config(self, found: FoundModel, text: str) -> ModelConfig:
+        """Parse the user's config and refuse it before anything large is opened."""
+        source = _source(found)
+        config = parse(text, source=source)
+        unsupported = unsupported_features(config, source, text)
+        if unsupported:
+            raise ConfigError(unsupported)
+        validate(config, found.name, source, text, self.gpus)
+        return config
+
     def _complete(self, definition: ModelDefinition, backend_model: BackendModel) -> ModelConfig:
         config = backend_model.complete(definition.config) if self.auto_complete else definition.config
-        config = complete_defaults(config, definition.name)
+        config = complete_defaults(config, definition.name, self.gpus)
         for completer in self.completers:
             config = completer(config, backend_model.metadata)
-        validate(config, definition.name, _source(definition.found), definition.text)
+        validate(config, definition.name, _source(definition.found), definition.text, self.gpus)
         return config
 
 
@@ -163,10 +178,15 @@ def read_labels(config: ModelConfig, directory: Path) -> dict[str, tuple[str, ..
         InvalidArgumentError: a path leads out of the model's `directory`.
     """
     return {
-        output.name: tuple(_read_text(_inside(directory, output.label_filename, output.name)).splitlines())
+        output.name: _lines(_read_text(_inside(directory, output.label_filename, output.name)))
         for output in config.output
         if output.label_filename
     }
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    # At line feeds alone: str.splitlines() would also cut at characters that may be part of a label.
+    return tuple(line.rstrip("\n") for line in StringIO(text))
 
 
 def _inside(directory: Path, filename: str, output: str) -> Path:
