@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from naiad.config.pbtxt import dump, parse
 from naiad.config.proto import ModelConfig
 from naiad.vision.metadata import client_mistakes_for_file, inject_metadata, read_metadata, to_literal
 
@@ -32,11 +33,10 @@ ONNX_PROPERTIES = {
     "end2end": "False",
 }
 
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
-    lambda inner: st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(st.text() | st.integers(), inner),
-    max_leaves=20,
-)
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8) | st.binary()
+LISTS = st.lists(LEAVES, max_size=3)
+VALUES = LEAVES | LISTS | LISTS.map(tuple) | st.dictionaries(st.integers() | st.text(max_size=3), LEAVES | LISTS)
+METADATA = st.dictionaries(st.text(max_size=8), VALUES, max_size=4)
 
 
 def client_reads(config: ModelConfig) -> object:
@@ -74,7 +74,7 @@ class TestReadMetadata:
 
 
 class TestToLiteral:
-    @given(st.dictionaries(st.text(), VALUES))
+    @given(METADATA)
     def test_literal_eval_gives_back_exactly_what_went_in(self, metadata: dict[str, object]) -> None:
         text = to_literal(metadata)
         assert ast.literal_eval(text) == metadata
@@ -134,6 +134,14 @@ class TestInjectMetadata:
         config = ModelConfig()
         assert inject_metadata(config, {"author": "someone"}) is config
         assert not config.parameters
+
+    @given(st.dictionaries(st.integers(0, 99), st.text(st.characters(exclude_categories=["Cs"]))))
+    def test_class_names_survive_a_config_file(self, names: dict[int, str]) -> None:
+        properties = {**ONNX_PROPERTIES, "names": repr(names)}
+        written = dump(inject_metadata(ModelConfig(), properties))
+        metadata = client_reads(parse(written, "config.pbtxt"))
+        assert isinstance(metadata, dict)
+        assert metadata["names"] == names
 
 
 class TestClientMistakesForFile:
