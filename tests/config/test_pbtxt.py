@@ -191,6 +191,10 @@ def test_any_text_is_read_or_explained(text: str) -> None:
                 "default_queue_policy, priority_queue_policy; write 'default_queue_policy'"
             ),
         ),
+        (
+            'name: "x"\n[foo.bar]: 1',
+            "2: a name in brackets is an extension, and configs have none; take the brackets away",
+        ),
         # A value of the wrong type.
         (
             "instance_group { kind: GPU }",
@@ -311,6 +315,17 @@ def test_any_text_is_read_or_explained(text: str) -> None:
                 "1: parameters[0].value: wrong value for 'value'; expected a block { } of ModelParameter, got "
                 '"b"; write '
                 'value { string_value: "b" }'
+            ),
+        ),
+        (
+            "input {\n  name: }",
+            "2: input[0].name: wrong value for 'name'; expected a string in quotes, got }",
+        ),
+        (
+            "dynamic_batching }",
+            (
+                "1: dynamic_batching: wrong value for 'dynamic_batching'; expected a block { } of ModelDynamicBatching, "
+                "got }; write dynamic_batching { ... }"
             ),
         ),
         # Twice.

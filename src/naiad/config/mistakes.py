@@ -44,11 +44,15 @@ _INTEGER_RANGES = {
 
 
 class _Failure(NamedTuple):
-    """A parse error with its surroundings: `word` is what stands there, `mark` the last field begun before it."""
+    """A parse error with its surroundings.
+
+    `word` is what stands there, `preceding` the last character before it, `mark` the last field begun before it.
+    """
 
     said: str
     line: int
     word: str
+    preceding: str
     mark: Mark | None
     marks: tuple[Mark, ...]
 
@@ -92,9 +96,11 @@ def _locate(error: ParseError, text: str) -> _Failure:
     lines = text.split("\n")
     here = lines[line - 1] if 0 < line <= len(lines) else ""
     found = _TOKEN.search(here, max(column - 1, 0))
+    preceding = "\n".join((*lines[: max(line - 1, 0)], here[: max(column - 1, 0)])).rstrip()[-1:]
     marks = read_marks(text)
-    before = [mark for mark in marks if (mark.line, mark.column) <= (line, column)]
-    return _Failure(said, line, found[0] if found else "", before[-1] if before else None, marks)
+    is_name_unknown = "has no field named" in said
+    before = [mark for mark in marks if (mark.line, mark.column) <= (line, column) and (mark.field or is_name_unknown)]
+    return _Failure(said, line, found[0] if found else "", preceding, before[-1] if before else None, marks)
 
 
 def _unknown_field(failure: _Failure) -> _Told | None:
@@ -117,6 +123,12 @@ def _unknown_field(failure: _Failure) -> _Told | None:
     return _Told(message, expected=f"one of {', '.join(close or names)}", fix=f"write '{close[0]}'" if close else "")
 
 
+def _extension(failure: _Failure) -> _Told | None:
+    if not failure.said.endswith("does not have extensions."):
+        return None
+    return _Told("a name in brackets is an extension, and configs have none", fix="take the brackets away", field="")
+
+
 def _unknown_enum_value(failure: _Failure) -> _Told | None:
     found = re.match(r'Enum type "[\w.]+" has no value named (.*)\.$', failure.said)
     enum = failure.mark.field.enum_type if failure.mark and failure.mark.field else None
@@ -137,7 +149,7 @@ def _wrong_type(failure: _Failure) -> _Told | None:
     if not re.match(r"Couldn't parse|Value out of range|Expected (\"true\"|string|\"\{\")", failure.said):
         return None
     field = failure.mark.field if failure.mark else None
-    if field is None or failure.mark is None or failure.word == "]":
+    if field is None or failure.mark is None or (failure.word == "]" and failure.preceding == ","):
         return None
     if failure.said.startswith("Couldn't parse string"):
         return _Told(f"'{failure.name}' is not UTF-8", fix="write the text itself instead of \\ codes")
@@ -227,7 +239,7 @@ def _broken_block(failure: _Failure) -> _Told | None:
     word = failure.word
     if failure.said == 'Expected "}".':
         return _unclosed(failure, parent_path(failure.path) or failure.path, "}")
-    if word == "]" and failure.mark:
+    if word == "]" and failure.preceding == ",":
         return _Told("a list ends with a comma", fix="take away the comma before ]", field=_list_path(failure.path))
     if failure.said == 'Expected ",".':
         if word in ("}", ""):
@@ -295,6 +307,7 @@ def _open_string(failure: _Failure) -> _Told | None:
 
 _READERS: tuple[Callable[[_Failure], _Told | None], ...] = (
     _unknown_field,
+    _extension,
     _unknown_enum_value,
     _wrong_type,
     _written_twice,
