@@ -145,3 +145,9 @@ class TestRequireModels:
         expected = rf"^no model in the model repository '{tmp_path}': .* --repository '{tmp_path}'$"
         with pytest.raises(InvalidArgumentError, match=expected):
             require_models([tmp_path])
+
+    def test_weights_that_lie_there_loose_are_named(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "best.onnx")
+        write(tmp_path / "notes.txt")
+        with pytest.raises(InvalidArgumentError, match=rf"got '{path}'; .* naiad deploy '{path}' --repository"):
+            require_models([tmp_path])

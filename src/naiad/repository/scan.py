@@ -6,7 +6,7 @@ Looks at the disk and judges names, reads no file. May import `errors`.
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ CONFIG_FILENAME = "config.pbtxt"
 
 _NOT_A_MODEL = frozenset({"__pycache__", "lost+found"})
 _NOT_A_VERSION = frozenset({"warmup", "initial_state", "configs", "__pycache__"})
+_WEIGHTS = (".onnx", ".pt")  # what `naiad deploy` takes
 _VERSION = re.compile(r"[0-9]{1,19}")  # longer ones don't fit 64 bits
 _LARGEST_VERSION = 2**63 - 1
 
@@ -106,9 +107,12 @@ def require_models(repositories: Sequence[Path]) -> None:
     """
     if not list_models(repositories):
         where = ", ".join(f"'{path}'" for path in repositories)
+        loose = [path / name for path in repositories for name in examine(path).filenames if name.endswith(_WEIGHTS)]
+        got = ", ".join(f"'{path}'" for path in loose) or "none"
+        weights = f"'{loose[0]}'" if loose else "yolo.onnx"
         raise InvalidArgumentError(
-            f"no model in the model repository {where}: expected directories such as yolo/1/model.onnx in it, found "
-            f"none; put a model there with: naiad deploy yolo.onnx --repository '{repositories[0]}'"
+            f"no model in the model repository {where}: expected directories such as yolo/1/model.onnx in it, "
+            f"got {got}; put a model there with: naiad deploy {weights} --repository '{repositories[0]}'"
         )
 
 
@@ -140,28 +144,20 @@ def _check_repository(path: Path) -> None:
 def _model_directory_of(path: Path) -> Path | None:
     """Return the model directory that `path` is, or is a version of; None where it may well be a repository."""
     found = examine(path)
-    if CONFIG_FILENAME in found.filenames or any(_holds_artifact(version) for version in found.versions):
+    if CONFIG_FILENAME in found.filenames or any(map(_holds_artifact, found.versions)):
         return path
-    if not _version_objection(path.name) and _is_artifact_folder(path, found.filenames):
+    if not _version_objection(path.name) and _has_artifact(found.filenames):
         return path.parent
     return None
 
 
 def _holds_artifact(version: FoundVersion) -> bool:
-    """Tell a version directory from a model whose name happens to be a number: that one holds version directories."""
-    return not any(True for _ in _numbered(version.directory)) and _is_artifact_folder(
-        version.directory, version.filenames
-    )
+    """Tell a version from a model whose name happens to be a number: that one holds its config and versions."""
+    return CONFIG_FILENAME not in version.filenames and _has_artifact(version.filenames)
 
 
-def _is_artifact_folder(directory: Path, filenames: Sequence[str]) -> bool:
-    return CONFIG_FILENAME not in filenames and any(
-        name.startswith("model.") and (directory / name).exists() for name in filenames
-    )
-
-
-def _numbered(directory: Path) -> Iterator[Path]:
-    return (child for child in _subdirectories(directory) if not _version_objection(child.name))
+def _has_artifact(filenames: Sequence[str]) -> bool:
+    return any(name.startswith("model.") for name in filenames)
 
 
 def _version_objection(name: str) -> str:
