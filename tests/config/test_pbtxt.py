@@ -324,9 +324,18 @@ def test_any_text_is_read_or_explained(text: str) -> None:
         (
             "dynamic_batching }",
             (
-                "1: dynamic_batching: wrong value for 'dynamic_batching'; expected a block { } of ModelDynamicBatching, "
+                "1: dynamic_batching: wrong value for 'dynamic_batching'; expected a block { } of "
+                "ModelDynamicBatching, "
                 "got }; write dynamic_batching { ... }"
             ),
+        ),
+        (
+            "input {\n  name: ]",
+            "2: input[0].name: wrong value for 'name'; expected a string in quotes, got ]",
+        ),
+        (
+            "input { dims: ] }",
+            "1: input[0].dims[0]: wrong value for 'dims'; expected an integer, got ]; write -1 for a size that varies",
         ),
         # Twice.
         (
