@@ -85,8 +85,8 @@ def test_a_scalar_may_be_written_as_one_element(dims: str) -> None:
             DYNAMIC,
             f"max_batch_size: 8 {IMAGES.replace('data_type: TYPE_FP32', '')} {SIZES}",
             (
-                "unable to load model 'm', configuration expects datatype TYPE_INVALID for input 'images', model provides "
-                "TYPE_FP32; "
+                "unable to load model 'm', configuration expects datatype TYPE_INVALID for input 'images', model "
+                "provides TYPE_FP32; "
             ),
         ),
         (
@@ -94,8 +94,8 @@ def test_a_scalar_may_be_written_as_one_element(dims: str) -> None:
             f"max_batch_size: 8 {IMAGES.replace('640, 640', '320, 320')} {SIZES}",
             (
                 "model 'm', tensor 'images': the model expects 4 dimensions (shape [-1,3,640,640]) but the model "
-                "configuration specifies 4 dimensions (an initial batch dimension because max_batch_size > 0 followed by "
-                "the explicit tensor shape, making complete shape [-1,3,320,320]); write dims: [3,640,640], "
+                "configuration specifies 4 dimensions (an initial batch dimension because max_batch_size > 0 followed "
+                "by the explicit tensor shape, making complete shape [-1,3,320,320]); write dims: [3,640,640], "
             ),
         ),
         (
@@ -110,8 +110,8 @@ def test_a_scalar_may_be_written_as_one_element(dims: str) -> None:
             FIXED,
             f"max_batch_size: 1 {IMAGES} {COUNT}",
             (
-                "model 'm', tensor 'images': for the model to support batching the shape should have at least 1 dimension "
-                "and the first dimension must be -1; but shape expected by the model is [1,3,640,640]; write "
+                "model 'm', tensor 'images': for the model to support batching the shape should have at least 1 "
+                "dimension and the first dimension must be -1; but shape expected by the model is [1,3,640,640]; write "
                 "max_batch_size: 0, "
             ),
         ),

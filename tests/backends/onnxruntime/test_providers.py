@@ -150,8 +150,8 @@ def test_an_engine_cache_from_a_container_moves_to_the_version_directory() -> No
     assert options(choice, TENSORRT)["trt_engine_cache_path"] == str(VERSION)
     assert choice.warnings == (
         (
-            "trt_engine_cache_path '/models/m/1/cache' is not a directory here; TensorRT keeps its engines in the model's "
-            "version directory instead"
+            "trt_engine_cache_path '/models/m/1/cache' is not a directory here; TensorRT keeps its engines in the "
+            "model's version directory instead"
         ),
     )
 

@@ -79,6 +79,11 @@ def test_a_thread_count_of_zero_is_the_default() -> None:
     assert (plan.intra_op_threads, plan.inter_op_threads) == (4, 1)
 
 
+def test_parallel_execution_has_the_same_share_of_threads_between_operators() -> None:
+    plan = planned(parameters={"execution_mode": "1"})
+    assert (plan.execution_mode, plan.intra_op_threads, plan.inter_op_threads) == ("ORT_PARALLEL", 4, 4)
+
+
 @pytest.mark.parametrize(
     ("level", "name"),
     [(-1, "ORT_ENABLE_BASIC"), (0, "ORT_ENABLE_ALL"), (1, "ORT_ENABLE_EXTENDED"), (2, "ORT_DISABLE_ALL")],

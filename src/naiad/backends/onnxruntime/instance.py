@@ -11,7 +11,7 @@ import onnxruntime
 
 from naiad.backends.onnxruntime.failures import RUNTIME_ERRORS, translated
 from naiad.config.signature import ArtifactSignature, ArtifactTensor
-from naiad.errors import InvalidArgumentError
+from naiad.errors import InvalidArgumentError, UnsupportedError
 from naiad.tensors import Array
 
 _ONNX_BFLOAT16 = 16
@@ -58,6 +58,12 @@ class ConvertingInstance(OnnxInstance):
 
     BYTES are `str` for ONNX Runtime and `bytes` for the engine; BF16 has no numpy dtype, so its bits go through
     OrtValues; a scalar may be an array of one element for the config (dims: [ 1 ]).
+
+    `signature` holds every input that may be given; `scalar_ranks` says how many dimensions of 1 the config gives an
+    output that is a scalar to the graph.
+
+    Raises:
+        UnsupportedError: there are BF16 tensors and string inputs.
     """
 
     def __init__(
@@ -73,6 +79,12 @@ class ConvertingInstance(OnnxInstance):
         self._outputs = {tensor.name: tensor for tensor in signature.outputs}
         self._scalar_ranks = scalar_ranks
         self._as_values = any(tensor.datatype == "BF16" for tensor in (*signature.inputs, *signature.outputs))
+        texts = [tensor.name for tensor in signature.inputs if tensor.datatype == "BYTES"]
+        if self._as_values and texts:
+            raise UnsupportedError(
+                f"model with BF16 tensors has the string input '{texts[0]}', expected numbers only: ONNX Runtime takes "
+                "strings and BF16 from Python in different ways; add a Cast to FP32 at the graph's border"
+            )
 
     def _compute(self, inputs: dict[str, Array], outputs: list[str]) -> list[Array]:
         given = {name: self._encoded(array, self._inputs[name]) for name, array in inputs.items()}

@@ -3,6 +3,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import onnxruntime
@@ -45,9 +46,9 @@ class OnnxModel:
         self._warned: set[str] = set()
         self._sessions: list[tuple[SessionPlan, onnxruntime.InferenceSession]] = []
         """Sessions the next instance of that plan may take; shared ones stay."""
-        self._plan = self._planned(config, _first_placement(config))
-        session = self._open(self._plan)
-        self._sessions.append((self._plan, session))
+        plan = self._planned(config, _first_placement(config))
+        session = self._open(plan)
+        self._sessions.append((plan, session))
         self._signature = signature_of(session)
         self._overridable = tuple(artifact_tensor(item) for item in session.get_overridable_initializers())
         self._metadata: Mapping[str, str] = dict(session.get_modelmeta().custom_metadata_map)
@@ -80,11 +81,12 @@ class OnnxModel:
         session = self._session(plan)
         repository = self._files.directory.parent
         options = _run_options(config)
-        if not needs_conversion(self._signature):
+        tensors = replace(self._signature, inputs=(*self._signature.inputs, *self._overridable))
+        if not needs_conversion(tensors):
             return OnnxInstance(session, repository, options)
         ranks = {item.name: len(item.dims) for item in config.output if not item.HasField("reshape")}
-        scalars = {tensor.name: ranks.get(tensor.name, 0) for tensor in self._signature.outputs if not tensor.dims}
-        return ConvertingInstance(session, repository, options, self._signature, scalars)
+        scalars = {tensor.name: ranks.get(tensor.name, 0) for tensor in tensors.outputs if not tensor.dims}
+        return ConvertingInstance(session, repository, options, tensors, scalars)
 
     def close(self) -> None:
         """Let go of the sessions; each dies with the last instance that has it."""

@@ -5,7 +5,7 @@ Two instances with equal plans can share what one session cost. Pure functions. 
 `threads`.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,9 @@ _SPINNING_OFF = {
     "session.intra_op.allow_spinning": "0",
     "session.inter_op.allow_spinning": "0",
 }
+
+SEQUENTIAL = "ORT_SEQUENTIAL"
+_EXECUTION_MODES = {"0": SEQUENTIAL, "1": "ORT_PARALLEL"}
 
 _OPTIMIZATIONS = {-1: "ORT_ENABLE_BASIC", 0: "ORT_ENABLE_ALL", 1: "ORT_ENABLE_EXTENDED", 2: "ORT_DISABLE_ALL"}
 """`optimization.graph.level` → `GraphOptimizationLevel`, as in Triton: 0 is unset, and means all."""
@@ -57,7 +60,7 @@ class SessionPlan:
         weights lie in memory once.
         """
         alone_on_cpu = len(self.providers) == 1
-        return alone_on_cpu and self.intra_op_threads == 1 and self.execution_mode == "ORT_SEQUENTIAL"
+        return alone_on_cpu and self.intra_op_threads == 1 and self.execution_mode == SEQUENTIAL
 
     @property
     def on_gpu(self) -> bool:
@@ -81,17 +84,17 @@ def plan_session(
     parameters = string_parameters(config)
     choice_of_providers = choose_providers(config, placement, available_providers, version_directory)
     on_gpu = placement.kind == "GPU"
+    execution_mode = choice("execution_mode", parameters.get("execution_mode", "0"), _EXECUTION_MODES)
+    share = intra_op_threads(usable_cores, instance_count(config))
     return SessionPlan(
         providers=choice_of_providers.providers,
         optimization=_optimization(config),
-        execution_mode=choice(
-            "execution_mode",
-            parameters.get("execution_mode", "0"),
-            {"0": "ORT_SEQUENTIAL", "1": "ORT_PARALLEL"},
+        execution_mode=execution_mode,
+        intra_op_threads=_thread_count("intra_op_thread_count", parameters, share),
+        # With one inter-op thread ONNX Runtime turns parallel execution into sequential.
+        inter_op_threads=_thread_count(
+            "inter_op_thread_count", parameters, 1 if execution_mode == SEQUENTIAL else share
         ),
-        intra_op_threads=whole_number("intra_op_thread_count", parameters.get("intra_op_thread_count", "0"))
-        or intra_op_threads(usable_cores, instance_count(config)),
-        inter_op_threads=whole_number("inter_op_thread_count", parameters.get("inter_op_thread_count", "0")) or 1,
         # Without the arena YOLOv8n needs 20-40 MB more, not less: big blocks then come and go with malloc.
         memory_arena=switch("enable_mem_arena", parameters.get("enable_mem_arena", "1")),
         # A pattern plans one big block for each input shape: 35 MB more on CPU (154 MB to 187 MB) and not faster.
@@ -111,6 +114,11 @@ def instance_count(config: ModelConfig) -> int:
     if not config.instance_group:
         return DEFAULT_CPU_INSTANCES
     return sum(_count(group) for group in groups or config.instance_group)
+
+
+def _thread_count(key: str, parameters: Mapping[str, str], default: int) -> int:
+    """Return the threads asked for; 0 leaves it to the server, as no parameter does."""
+    return whole_number(key, parameters.get(key, "0")) or default
 
 
 def _count(group: model_config_pb2.ModelInstanceGroup) -> int:
