@@ -34,8 +34,8 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.csv"
         command = [str(tool), "-m", model, "-i", "http", "-u", server.address, "--concurrency-range", str(clients)]
-        # One window, whatever its spread: the rounds and their median are the steadiness.
-        command += ["-p", str(int(seconds * 1000)), "-r", "1", "-s", "999", "-f", str(report)]
+        # It wants three windows; whatever their spread, the rounds and their median are the steadiness.
+        command += ["-p", str(int(seconds * 1000 / 3)), "-r", "3", "-s", "999", "-f", str(report)]
         for shape in shapes:
             command += ["--shape", shape]
         served_before, cpu_before_s = _served(server, model), server.cpu_s()

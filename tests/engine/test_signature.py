@@ -5,8 +5,8 @@ import re
 
 import numpy as np
 import pytest
-from naiad.config.pbtxt import parse
 
+from naiad.config.pbtxt import parse
 from naiad.engine.signature import Signature
 from naiad.errors import InvalidArgumentError
 from naiad.requests import InferRequest, InputTensor, RequestedOutput

@@ -6,25 +6,22 @@ all threads share one mailbox, and results that arrive close together share one 
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from queue import SimpleQueue
 
 from naiad.backends.base import ModelInstance
 from naiad.engine.execution import Outcome, execute
 from naiad.engine.loop import Loop
+from naiad.engine.quickness import Quickness
 from naiad.engine.signature import BoundRequest, Signature
 
 OnOutcome = Callable[[Outcome], None]
 
-# A hand-off to a thread and back costs about 20 µs; a model measured faster than this is better run on the loop.
-_QUICK_BELOW_NS = 50_000
 _QUICK_MAX_BYTES = 64 * 1024
-# Quick runs count up to a limit, slow ones down four times as fast, so that a noisy machine does not hide a tiny
-# model; one run that would have stalled the loop starts the count anew.
-_QUICK_ENOUGH = 16
-_QUICK_LIMIT = 64
-_STALL_NS = 1_000_000
+"""A batch with more input than this is never computed on the loop: what it takes is not what others have taken."""
 
 
 class Mailbox:
@@ -63,12 +60,14 @@ class InstanceThread:
         self._mailbox = mailbox
         self._work: SimpleQueue[tuple[Sequence[BoundRequest], OnOutcome] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._quickness = 0
+        self._quickness = Quickness()
 
     def start(self, batch: Sequence[BoundRequest], on_outcome: OnOutcome) -> None:
         """Compute `batch` and call `on_outcome` on the loop's thread: before this returns if the model is tiny."""
-        if self._is_quick(batch):
-            on_outcome(self._execute(batch))
+        if self._quickness.is_proven and _input_bytes(batch) <= _QUICK_MAX_BYTES:
+            outcome = execute(self._instance, self._signature, batch)
+            self._quickness.ran_on_loop(_took_ns(outcome))
+            on_outcome(outcome)
             return
         if self._thread is None:
             self._thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
@@ -82,23 +81,24 @@ class InstanceThread:
             self._thread.join()
         self._instance.close()
 
-    def _is_quick(self, batch: Sequence[BoundRequest]) -> bool:
-        return (
-            self._quickness >= _QUICK_ENOUGH
-            and sum([array.nbytes for bound in batch for array in bound.arrays.values()]) <= _QUICK_MAX_BYTES
-        )
-
     def _serve(self) -> None:
         while (work := self._work.get()) is not None:
             batch, on_outcome = work
-            outcome = self._execute(batch)
-            self._mailbox.post(lambda on_outcome=on_outcome, outcome=outcome: on_outcome(outcome))  # type: ignore[misc]
+            before_ns = time.thread_time_ns()
+            outcome = execute(self._instance, self._signature, batch)
+            cpu_ns = time.thread_time_ns() - before_ns
+            # Merging and splitting cost time too; how quick the model is for one request, only one request tells.
+            self._mailbox.post(partial(self._deliver, outcome, cpu_ns if len(batch) == 1 else None, on_outcome))
 
-    def _execute(self, batch: Sequence[BoundRequest]) -> Outcome:
-        outcome = execute(self._instance, self._signature, batch)
-        took_ns = outcome.timings.output_end_ns - outcome.timings.start_ns
-        if took_ns < _QUICK_BELOW_NS:
-            self._quickness = min(self._quickness + 1, _QUICK_LIMIT)
-        else:
-            self._quickness = 0 if took_ns > _STALL_NS else max(self._quickness - 4, 0)
-        return outcome
+    def _deliver(self, outcome: Outcome, cpu_ns: int | None, on_outcome: OnOutcome) -> None:
+        if cpu_ns is not None:
+            self._quickness.ran_on_thread(_took_ns(outcome), cpu_ns)
+        on_outcome(outcome)
+
+
+def _input_bytes(batch: Sequence[BoundRequest]) -> int:
+    return sum([array.nbytes for bound in batch for array in bound.arrays.values()])
+
+
+def _took_ns(outcome: Outcome) -> int:
+    return outcome.timings.output_end_ns - outcome.timings.start_ns
