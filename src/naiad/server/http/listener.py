@@ -13,7 +13,8 @@ from naiad.server.http.bodies import BodyBudget
 from naiad.server.http.connection import Connection, HttpSettings, ServerState
 from naiad.server.http.exchange import Handler
 
-_BACKLOG = 1024
+_BACKLOG = 256
+"""Plain asyncio also tries so often to accept before it notices that it has no file descriptor left."""
 
 
 class HttpServer:

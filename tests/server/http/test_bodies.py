@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memory of request bodies."""
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from naiad.errors import UnavailableError
+from naiad.protocol.http1_head import HttpError
+from naiad.server.http.bodies import BodyBudget, BodyBuffer
+
+
+@given(st.lists(st.binary(min_size=1, max_size=50_000), max_size=8), st.booleans(), st.integers(0, 300))
+def test_what_was_appended_is_there_and_aligned(pieces: list[bytes], is_length_known: bool, align_at: int) -> None:
+    whole = b"".join(pieces)
+    buffer = BodyBuffer(BodyBudget(), len(whole) if is_length_known else None, align_at)
+    for piece in pieces:
+        buffer.append(memoryview(piece))
+
+    body = buffer.finish()
+
+    assert body == whole
+    assert body.readonly
+    if align_at < len(whole):
+        assert np.frombuffer(body, np.uint8, offset=align_at).ctypes.data % 64 == 0
+
+
+def test_room_grows_but_never_beyond_the_expected_end() -> None:
+    expected = 40 * 1024 * 1024
+    buffer = BodyBuffer(BodyBudget(), expected)
+    sizes = []
+    while buffer.length < expected:
+        room = buffer.room()
+        room[:1] = b"x"
+        sizes.append(len(room))
+        buffer.advance(len(room))
+
+    assert sizes == [16 * 1024 * 1024, 16 * 1024 * 1024, 8 * 1024 * 1024]
+    assert buffer.finish()[16 * 1024 * 1024] == ord("x")
+
+
+def test_budget_counts_until_the_last_view_is_gone() -> None:
+    budget = BodyBudget(1000)
+    buffer = BodyBuffer(budget, None)
+    buffer.append(memoryview(b"x" * 600))
+    body = buffer.finish()
+    view = np.frombuffer(body, np.uint8)[10:20]
+    del buffer, body
+    assert budget.in_flight_bytes == 600
+    with pytest.raises(UnavailableError, match="exceed 1000 bytes over all connections"):
+        budget.charge(401)
+    budget.charge(400)
+
+    thread = threading.Thread(target=lambda held: held.clear(), args=([view],))
+    del view
+    thread.start()
+    thread.join()
+    del thread
+
+    assert budget.in_flight_bytes == 400
+
+
+def test_a_discarded_body_is_given_back_at_once() -> None:
+    budget = BodyBudget(1000)
+    buffer = BodyBuffer(budget, 900)
+    buffer.append(memoryview(b"x" * 600))
+    with pytest.raises(UnavailableError):
+        BodyBuffer(budget, 600).append(memoryview(b"x" * 401))
+
+    buffer.discard()
+
+    assert budget.in_flight_bytes == 0
+
+
+def test_admission_tells_never_from_not_now() -> None:
+    budget = BodyBudget(1000)
+    budget.admit(1000)
+    budget.charge(1)
+    with pytest.raises(UnavailableError):
+        budget.admit(1000)
+    with pytest.raises(HttpError) as never:
+        budget.admit(1001)
+    assert never.value.status == 413
