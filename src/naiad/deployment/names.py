@@ -36,11 +36,12 @@ def check_model_name(name: str) -> None:
 
 def suggest_model_name(text: str) -> str:
     """Make a name that `check_model_name` accepts out of `text`, which may be anything."""
-    name = re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-") or "model"
-    while name in _RESERVED or client_mistakes_for_file(name):
-        shorter = re.sub(r"[_-]?[A-Za-z0-9]+$", "", name).strip("-")
-        name = shorter or "model"
-    return name
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")
+    words = [word for word in re.split(r"([_-])", name) if word]
+    while words and (name in _RESERVED or client_mistakes_for_file(name)):
+        words.pop()
+        name = "".join(words).rstrip("_-")
+    return name or "model"
 
 
 def _refused(name: str, reason: str) -> InvalidArgumentError:
