@@ -208,7 +208,7 @@ class Connection(asyncio.BufferedProtocol):
         self._regulate_reading()
 
     def _read_request(self) -> bool:
-        """Read on; return whether a request has become complete and was handed on."""
+        """Read on, and hand on a request that is complete; return whether there may be another behind it."""
         reader = self._reader
         head = self._head
         if head is None:
@@ -219,13 +219,13 @@ class Connection(asyncio.BufferedProtocol):
             small_body = reader.take_body(_SMALL_BODY_BYTES)
             if small_body is not None:
                 self._dispatch(head, small_body)
-                return True
+                return len(reader.buffer) > 0
             self._begin_body(head)
         assert self._body is not None  # noqa: S101 - goes with `_head`
         if not reader.read_body(self._body):
             return False
         self._dispatch(head, self._take_body())
-        return True
+        return len(reader.buffer) > 0
 
     def _wait_for_head(self) -> None:
         phase = Phase.HEAD if len(self._reader.buffer) else Phase.IDLE
