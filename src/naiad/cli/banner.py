@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a server says when it is ready: its models and their threads, and where it listens."""
+
+import ipaddress
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from naiad._version import __version__
+from naiad.backends.threads import intra_op_threads, usable_cores
+from naiad.cli.console import state_text, table
+from naiad.engine.model import Model
+from naiad.options import ServerOptions
+from naiad.server.app import App
+from naiad.snapshots import IndexEntry, ModelState
+
+
+def print_banner(out: Console, app: App, options: ServerOptions, seconds: float) -> None:
+    """Print the table of models with state and reason, the threads they use, and the addresses."""
+    cores = usable_cores()
+    rows = app.index()
+    out.print(f"Naiad {__version__} is ready after {seconds:.1f} s; it may use {cores} cores\n")
+    out.print(_models(app, rows, cores) if rows else "No models yet. Put one into the repository: naiad deploy WEIGHTS")
+    out.print()
+    if options.allow_http:
+        out.print(f"HTTP     {app.http_url}")
+    if options.allow_metrics:
+        out.print(f"Metrics  {app.metrics_url}")
+    out.print(escape(_reach(options.http_address)))
+
+
+def _models(app: App, rows: Sequence[IndexEntry], cores: int) -> Table:
+    reasons = any(row.reason for row in rows)
+    made = table(("MODEL", "VERSION", "STATE", "INSTANCES × THREADS", *(("REASON",) if reasons else ())))
+    for row in rows:
+        state = row.state.value if row.state else ""
+        cells = (Text(row.name), row.version or "-", state_text(state), _threads_of(app, row, cores))
+        made.add_row(*cells, *((Text(row.reason),) if reasons else ()))
+    return made
+
+
+def _threads_of(app: App, row: IndexEntry, cores: int) -> str:
+    if row.state is not ModelState.READY or row.version is None:
+        return "-"
+    return instances_and_threads(app.dataplane.find(row.name, row.version), cores)
+
+
+def instances_and_threads(model: Model, cores: int) -> str:
+    """Describe how many instances a model has, and how many threads each of them computes with: `2 × 1`."""
+    parameter = model.config.parameters.get("intra_op_thread_count")
+    configured = int(parameter.string_value) if parameter is not None and parameter.string_value.isdecimal() else 0
+    share = intra_op_threads(cores, model.instance_count) if model.config.backend == "onnxruntime" else 1
+    return f"{model.instance_count} × {configured or share}"
+
+
+def _reach(address: str) -> str:
+    if _is_loopback(address):
+        return (
+            "Only this machine can reach it. To open it to the network (there is no password): --http-address=0.0.0.0"
+        )
+    return f"Whoever reaches {address} can use it: there is no password. To close it: leave --http-address out"
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"

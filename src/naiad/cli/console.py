@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the commands write to the terminal: tables, steps with their times; plain text where there is no terminal.
+
+Rich drops colours and spinners by itself when the output is not a terminal or NO_COLOR is set.
+"""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+_STATE_STYLES = {"READY": "green", "LOADING": "yellow", "UNLOADING": "yellow"}
+_WIDE = 200
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console on standard output or standard error; lines do not wrap where nobody looks at them.
+
+    It keeps today's stream: what is muted by redirecting standard output must not mute the console.
+    """
+    file = sys.stderr if stderr else sys.stdout
+    made = Console(file=file, highlight=False)
+    return made if made.is_terminal else Console(file=file, highlight=False, width=_WIDE)
+
+
+def table(columns: Sequence[str]) -> Table:
+    """Return an empty table in the commands' common form."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made
+
+
+def state_text(state: str) -> Text:
+    """Return a model's state, coloured."""
+    return Text(state or "-", style=_STATE_STYLES.get(state, "red"))
+
+
+@contextmanager
+def step(out: Console, title: str) -> Iterator[None]:
+    """Show that something is being done, and, once it is, how long it took."""
+    began_s = time.monotonic()
+    with out.status(f"{escape(title)} …"):
+        yield
+    out.print(f"[green]✓[/] {escape(title)} [dim]{time.monotonic() - began_s:.1f} s[/]")

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`naiad models`: what a running server serves."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import click
+from rich.text import Text
+
+from naiad.cli.console import console, state_text, table
+from naiad.client import DEFAULT_URL, Client
+
+
+@click.command(
+    "models",
+    epilog="""\b
+Examples:
+  naiad models
+  naiad models --url http://gpu-box:8000 --format json""",
+)
+@click.option("--url", default=DEFAULT_URL, envvar="NAIAD_URL", show_default=True, help="The server to ask.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def command(url: str, form: str) -> None:
+    """List the models of a running server: versions, states, inputs and outputs. Works with Triton's too."""
+    with Client(url) as client:
+        rows = [_with_metadata(client, entry) for entry in client.index()]
+    if form == "json":
+        click.echo(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        click.echo(f"The server at {url} has no models. Put one into its repository: naiad deploy WEIGHTS")
+        return
+    with_reasons = any(row.get("reason") for row in rows)
+    made = table(("MODEL", "VERSION", "STATE", "PLATFORM", "INPUTS", "OUTPUTS", *(("REASON",) if with_reasons else ())))
+    for row in rows:
+        made.add_row(
+            Text(row["name"]),
+            row.get("version", "-"),
+            state_text(row.get("state", "")),
+            Text(row.get("platform", "-")),
+            _tensors(row.get("inputs", ())),
+            _tensors(row.get("outputs", ())),
+            *((Text(row.get("reason", "")),) if with_reasons else ()),
+        )
+    console().print(made)
+
+
+def _with_metadata(client: Client, entry: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of the index, with what its model says of itself if it is ready."""
+    if entry.get("state") != "READY":
+        return entry
+    metadata = client.model_metadata(entry["name"], entry["version"])
+    return entry | {key: metadata[key] for key in ("platform", "inputs", "outputs")}
+
+
+def _tensors(tensors: Iterable[Mapping[str, Any]]) -> Text:
+    lines = (f"{one['name']} {one['datatype']} [{','.join(str(side) for side in one['shape'])}]" for one in tensors)
+    return Text("\n".join(lines))

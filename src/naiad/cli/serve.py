@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`naiad serve`: Triton's flags, made from the table of options, and the banner of a server that is ready."""
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.markup import escape
+
+from naiad.cli import background
+from naiad.cli.banner import print_banner
+from naiad.cli.console import console, step
+from naiad.cli.processes import start_mark
+from naiad.cli.registry import RunningServer, registered
+from naiad.errors import InvalidArgumentError, NaiadError
+from naiad.options import (
+    DEFAULTS,
+    ENVIRONMENT_LIST_SEPARATOR,
+    FIELD_FLAGS,
+    LATER_FLAGS,
+    BackendOption,
+    LaterFlag,
+    ServerOptions,
+    environment_name,
+    flag_name,
+    parse_value,
+    refuse_later_flag,
+)
+from naiad.server.app import App, run
+from naiad.telemetry import logs
+
+
+class _WrongFlags(click.UsageError):
+    """Wrong usage of `serve`, which exits with 1, as Triton does."""
+
+    exit_code = 1
+
+
+class _TableType(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
+    """Reads the value of one row of the table of options."""
+
+    envvar_list_splitter = ENVIRONMENT_LIST_SEPARATOR
+
+    def __init__(self, field: str) -> None:
+        self.field = field
+        self.name = field
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's
+        if not isinstance(value, str):
+            return value
+        try:
+            return parse_value(self.field, value)
+        except NaiadError as error:
+            raise click.UsageError(str(error), ctx) from error
+
+
+class _TableOption(click.Option):
+    """An option that knows under which heading of the help it stands."""
+
+    def __init__(self, declarations: Sequence[str], group: str, **details: Any) -> None:  # noqa: ANN401 - click's
+        super().__init__(declarations, **details)
+        self.group = group
+
+
+class _ServeCommand(click.Command):
+    """A command whose help is divided as the table of options is."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            raise _WrongFlags(error.format_message(), ctx) from error
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            row = parameter.get_help_record(ctx)
+            if row is not None:
+                sections.setdefault(getattr(parameter, "group", "Other"), []).append(row)
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+def _metavar(field: str) -> str:
+    row, default = FIELD_FLAGS[field], DEFAULTS[field]
+    if row.choices:
+        return "|".join(row.choices)
+    if isinstance(default, bool):
+        return "BOOL"
+    return "N" if isinstance(default, int) else "FOLDER" if row.required else "TEXT"
+
+
+def _help(field: str) -> str:
+    row, default = FIELD_FLAGS[field], DEFAULTS[field]
+    text = row.help if row.tritons else f"{row.help} Naiad's own."
+    if row.required:
+        return f"{text}  [required]"
+    if row.switch or default in ("", ()):
+        return text
+    shown = f"{_as_text(default)} {row.unit}".rstrip()
+    return f"{text}  [default: {shown}]"
+
+
+def _table_options() -> list[click.Parameter]:
+    """Return one option for each row of the table, and hidden ones for Triton's flags of later work."""
+    served: list[click.Parameter] = []
+    for field, row in FIELD_FLAGS.items():
+        kind: dict[str, Any] = {"is_flag": True} if row.switch else {"type": _TableType(field)}
+        served.append(
+            _TableOption(
+                [f"--{name}" for name in (flag_name(field), *row.aliases)] + [field],
+                group=row.group,
+                help=_help(field),
+                metavar=None if row.switch else _metavar(field),
+                multiple=row.repeatable,
+                default=None,
+                envvar=environment_name(field),
+                **kind,
+            )
+        )
+    return served + [_later_option(flag) for flag in LATER_FLAGS.values()]
+
+
+def _later_option(flag: LaterFlag) -> click.Parameter:
+    def refuse(ctx: click.Context, _: click.Parameter, values: tuple[str, ...]) -> None:
+        for value in values:
+            try:
+                refuse_later_flag(flag, value)
+            except NaiadError as error:
+                raise click.UsageError(str(error), ctx) from error
+
+    return click.Option([f"--{flag.name}"], hidden=True, multiple=True, expose_value=False, callback=refuse)
+
+
+def serve_arguments(given: dict[str, Any]) -> list[str]:
+    """Return the command line that gives the same values again."""
+    arguments: list[str] = []
+    for field, value in given.items():
+        flag = f"--{flag_name(field)}"
+        if FIELD_FLAGS[field].switch:
+            arguments += [flag] if value else []
+        elif FIELD_FLAGS[field].repeatable:
+            arguments += [f"{flag}={_as_text(one)}" for one in value]
+        else:
+            arguments.append(f"{flag}={_as_text(value)}")
+    return arguments
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, BackendOption):
+        return f"{value.backend},{value.key}={value.value}"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _run(detach: bool, **values: Any) -> None:  # noqa: ANN401 - click's
+    """Serve the models of a repository over Triton's HTTP protocol.
+
+    The flags are Triton's; those that this version cannot honour are refused by name. Each may also be given as
+    an environment variable: NAIAD_SERVE_HTTP_PORT=9000 is --http-port=9000. Several values are separated by ';'.
+    """
+    given = {field: value for field, value in values.items() if value not in (None, ())}
+    options = ServerOptions(**given)
+    for field in given:
+        if FIELD_FLAGS[field].note:
+            click.echo(f"Notice: --{flag_name(field)} {FIELD_FLAGS[field].note}", err=True)
+    if detach:
+        _serve_in_background(serve_arguments(given), options)
+    else:
+        _serve(options)
+
+
+def _serve_in_background(arguments: Sequence[str], options: ServerOptions) -> None:
+    out = console()
+    started = background.launch(arguments, options.http_port)
+    with step(out, "Starting the server in the background"):
+        server = background.wait_until_ready(started)
+    out.print(f"  process  {server.pid}")
+    for name, url in (("http", server.http_url), ("metrics", server.metrics_url)):
+        if url:
+            out.print(f"  {name:8} {url}")
+    out.print(f"  log      {escape(server.log)}")
+    out.print("  See it with: naiad models, naiad status. End it with: naiad stop")
+
+
+def _serve(options: ServerOptions) -> None:
+    began_s = time.monotonic()
+    _configure_log(options)
+    with ExitStack() as while_running:
+
+        def on_ready(app: App) -> None:
+            while_running.enter_context(registered(_entry(app, options)))
+            print_banner(console(), app, options, time.monotonic() - began_s)
+
+        exit_code = run(options, on_ready)
+    click.get_current_context().exit(exit_code)
+
+
+def _configure_log(options: ServerOptions) -> None:
+    try:
+        logs.configure(
+            verbose=options.log_verbose,
+            info=options.log_info,
+            warning=options.log_warning,
+            error=options.log_error,
+            file=options.log_file,
+        )
+    except OSError as error:
+        raise InvalidArgumentError(
+            f"--log-file={options.log_file} cannot be written: {error.strerror}; give a file in a folder that exists"
+        ) from error
+
+
+def _entry(app: App, options: ServerOptions) -> RunningServer:
+    return RunningServer(
+        pid=os.getpid(),
+        mark=start_mark(os.getpid()),
+        http_port=app.http_port if options.allow_http else 0,
+        http_url=app.http_url if options.allow_http else "",
+        metrics_url=app.metrics_url if options.allow_metrics else "",
+        repositories=tuple(str(Path(location).absolute()) for location in options.model_repository),
+        since=time.time(),
+        exit_timeout_secs=options.exit_timeout_secs,
+        log=os.environ.get(background.LOG_VARIABLE, ""),
+    )
+
+
+command = _ServeCommand(
+    "serve",
+    callback=_run,
+    params=[
+        *_table_options(),
+        _TableOption(
+            ["--detach"],
+            group="Naiad",
+            is_flag=True,
+            help="Start in the background, and return when the server is ready or has failed.",
+        ),
+    ],
+    help=_run.__doc__,
+    epilog="""\b
+Examples:
+  naiad serve --model-repository=models
+  naiad serve --model-repository=models --detach     # then: naiad status, naiad stop
+  naiad serve --model-repository=models --http-port=0 --allow-metrics=false
+  naiad serve --model-repository=/a --model-repository=/b --exit-on-error=false
+  naiad serve --model-repository=models --http-address=0.0.0.0   # open to the network
+
+\b
+Exit codes: 0 stopped by a signal, all requests finished; 1 could not start, or requests
+were cut off when --exit-timeout-secs were over.""",
+)
