@@ -99,6 +99,9 @@ class Gate:
         self.wait()
         return config
 
+    def usable_gpus(self) -> Sequence[int]:
+        return ()
+
     def open(self, files: ModelFiles, config: ModelConfig, settings: BackendSettings) -> BackendModel:
         return GatedModel(self, config.name)
 

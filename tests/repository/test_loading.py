@@ -53,6 +53,10 @@ class FakeBackend:
 
     model: FakeModel = field(default_factory=FakeModel)
     opened: list[tuple[ModelFiles, ModelConfig, BackendSettings]] = field(default_factory=list)
+    gpus: tuple[int, ...] = ()
+
+    def usable_gpus(self) -> Sequence[int]:
+        return self.gpus
 
     def open(self, files: ModelFiles, config: ModelConfig, settings: BackendSettings) -> BackendModel:
         self.opened.append((files, config, settings))
@@ -247,10 +251,13 @@ class TestLoad:
             load(replace(loader, completers=[spoil]), write_model("m", 'backend: "fake"'))
         assert backend.model.closed == 1
 
-    def test_instances_go_to_the_gpus_there_are(self, loader: Loader, write_model: WriteModel) -> None:
+    def test_instances_go_to_the_gpus_there_are(
+        self, backend: FakeBackend, loader: Loader, write_model: WriteModel
+    ) -> None:
         directory = write_model("m", 'backend: "fake"\ninstance_group { kind: KIND_GPU }')
-        made = load(replace(loader, gpus=(0, 1)), directory)
-        assert list(made.config.instance_group[0].gpus) == [0, 1]
+        backend.gpus = (0, 1)
+        assert list(load(loader, directory).config.instance_group[0].gpus) == [0, 1]
+        backend.gpus = ()
         with pytest.raises(ConfigError, match="instance_group"):
             load(loader, directory)
 

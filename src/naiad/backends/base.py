@@ -93,6 +93,9 @@ class BackendModel(Protocol):
 class Backend(Protocol):
     """A runtime."""
 
+    def usable_gpus(self) -> Sequence[int]:
+        """Return the ids of the GPUs that this runtime, as it is installed, can place instances on."""
+
     def open(self, files: ModelFiles, config: ModelConfig, settings: BackendSettings) -> BackendModel:
         """Open a model version's files; `config` is the user's, not yet completed.
 

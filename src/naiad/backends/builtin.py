@@ -28,6 +28,10 @@ _DEFAULT_MESSAGE = "the model failed, as its config says it should"
 class BuiltinBackend:
     """The backend `builtin`."""
 
+    def usable_gpus(self) -> Sequence[int]:
+        """Return none: these models compute on the CPU."""
+        return ()
+
     def open(self, files: ModelFiles, config: ModelConfig, settings: BackendSettings) -> BackendModel:
         """Read what the model is to do from the parameters of `config`; nothing is read from disk.
 

@@ -295,7 +295,8 @@ def _check_instance_group(
         report.add(
             f"{path}.kind",
             f"{told} has kind KIND_GPU but no GPUs are available",
-            fix="write kind: KIND_AUTO to use a GPU where there is one",
+            fix="write kind: KIND_AUTO to use a GPU where there is one; a GPU needs a runtime that can use it, such as "
+            "onnxruntime-gpu instead of onnxruntime",
         )
     elif kind == _Group.KIND_GPU and unknown:
         report.add(

@@ -79,7 +79,6 @@ class Loader:
         completers: complete each config from the artifact's metadata, in order.
         backend_options: returns the `--backend-config` pairs for a backend's name, global ones included.
         usable_cores: what the process may use; backends divide it among their instances.
-        gpus: ids of the GPUs that models may be placed on.
         auto_complete: false under `--disable-auto-complete-config`.
         find_backend: returns the backend of a name.
     """
@@ -88,7 +87,6 @@ class Loader:
     completers: Sequence[ConfigCompleter] = ()
     backend_options: Callable[[str], Mapping[str, str]] = lambda _: {}
     usable_cores: int = 1
-    gpus: Sequence[int] = ()
     auto_complete: bool = True
     find_backend: Callable[[str], Backend] = backend_for
 
@@ -101,13 +99,19 @@ class Loader:
             InternalError: the config cannot be read.
         """
         text = self._config_text(found)
-        config = self._checked_config(found, text)
+        config = parse(text, source=_source(found))
+        unsupported = unsupported_features(config, _source(found), text)
+        if unsupported:
+            raise ConfigError(unsupported)
         chosen = choose_versions(config, (version.number for version in found.versions))
         versions = tuple(version for version in found.versions if version.number in chosen)
         # Loose files count where no version is there to look at: the backend is then known, and what is
         # reported is the missing version.
         filenames = next((version.filenames for version in versions), found.filenames)
-        return ModelDefinition(found, infer_backend(config, filenames, found.name), text, versions)
+        definition = ModelDefinition(found, infer_backend(config, filenames, found.name), text, versions)
+        # Here already, so that a wrong config is refused before anything large is opened.
+        self._validate(definition, definition.config, self.find_backend(definition.config.backend))
+        return definition
 
     def load(self, definition: ModelDefinition, version: FoundVersion) -> Model:
         """Load one version of a model.
@@ -120,7 +124,7 @@ class Loader:
         settings = BackendSettings(self.backend_options(config.backend), self.usable_cores, self.auto_complete)
         backend_model = backend.open(ModelFiles(definition.found.directory, version.directory), config, settings)
         try:
-            completed = self._complete(definition, backend_model)
+            completed = self._complete(definition, backend, backend_model)
             labels = read_labels(completed, definition.found.directory)
         except BaseException:
             backend_model.close()
@@ -134,23 +138,16 @@ class Loader:
             return ""
         return _read_text(found.directory / CONFIG_FILENAME)
 
-    def _checked_config(self, found: FoundModel, text: str) -> ModelConfig:
-        """Parse the user's config and refuse it before anything large is opened."""
-        source = _source(found)
-        config = parse(text, source=source)
-        unsupported = unsupported_features(config, source, text)
-        if unsupported:
-            raise ConfigError(unsupported)
-        validate(config, found.name, source, text, self.gpus)
-        return config
-
-    def _complete(self, definition: ModelDefinition, backend_model: BackendModel) -> ModelConfig:
+    def _complete(self, definition: ModelDefinition, backend: Backend, backend_model: BackendModel) -> ModelConfig:
         config = backend_model.complete(definition.config) if self.auto_complete else definition.config
-        config = complete_defaults(config, definition.name, self.gpus)
+        config = complete_defaults(config, definition.name, backend.usable_gpus())
         for completer in self.completers:
             config = completer(config, backend_model.metadata)
-        validate(config, definition.name, _source(definition.found), definition.text, self.gpus)
+        self._validate(definition, config, backend)
         return config
+
+    def _validate(self, definition: ModelDefinition, config: ModelConfig, backend: Backend) -> None:
+        validate(config, definition.name, _source(definition.found), definition.text, backend.usable_gpus())
 
 
 def no_versions(definition: ModelDefinition) -> InvalidArgumentError:

@@ -99,21 +99,18 @@ def check_repositories(repositories: Sequence[Path]) -> None:
         _check_repository(repository)
 
 
-def require_models(repositories: Sequence[Path]) -> None:
-    """Refuse repositories that hold no model between them.
-
-    Raises:
-        InvalidArgumentError: there is none.
-    """
-    if not list_models(repositories):
-        where = ", ".join(f"'{path}'" for path in repositories)
-        loose = [path / name for path in repositories for name in examine(path).filenames if name.endswith(_WEIGHTS)]
-        got = ", ".join(f"'{path}'" for path in loose) or "none"
-        weights = f"'{loose[0]}'" if loose else "yolo.onnx"
-        raise InvalidArgumentError(
-            f"no model in the model repository {where}: expected directories such as yolo/1/model.onnx in it, "
-            f"got {got}; put a model there with: naiad deploy {weights} --repository '{repositories[0]}'"
-        )
+def objection_to_emptiness(repositories: Sequence[Path]) -> str:
+    """Return what to tell about repositories that hold no model between them, which may be a mistake; else ""."""
+    if list_models(repositories):
+        return ""
+    where = ", ".join(f"'{path}'" for path in repositories)
+    loose = [path / name for path in repositories for name in examine(path).filenames if name.endswith(_WEIGHTS)]
+    got = ", ".join(f"'{path}'" for path in loose) or "none"
+    weights = f"'{loose[0]}'" if loose else "yolo.onnx"
+    return (
+        f"no model in the model repository {where}: expected directories such as yolo/1/model.onnx in it, got {got}; "
+        f"put a model there with: naiad deploy {weights} --repository '{repositories[0]}'"
+    )
 
 
 def _check_repository(path: Path) -> None:

@@ -4,6 +4,7 @@
 import asyncio
 import functools
 import logging
+import os
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from naiad.options import ServerOptions
 from naiad.protocol.http1_head import Limits
 from naiad.repository.catalog import Catalog, LoadReport
 from naiad.repository.loading import Loader
-from naiad.repository.scan import check_repositories, require_models
+from naiad.repository.scan import check_repositories, objection_to_emptiness
 from naiad.server.http.bodies import BodyBudget
 from naiad.server.http.connection import HttpSettings, TimeLimits
 from naiad.server.http.handlers.metrics import metrics_handler
@@ -101,7 +102,9 @@ class App:
             NaiadError: a repository or a port cannot be used, or, with `exit_on_error`, a model failed to load.
         """
         check_repositories(self._repositories)
-        require_models(self._repositories)
+        objection = objection_to_emptiness(self._repositories)
+        if objection:
+            _log.warning("%s", objection)
         options = self.options
         if options.allow_http:
             await self._http.start(options.http_address, options.http_port, reuse_port=options.reuse_http_port)
@@ -143,13 +146,14 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
         import uvloop  # noqa: PLC0415 - not there on every platform
     except ImportError:
         return asyncio.new_event_loop()
-    return uvloop.new_event_loop()  # type: ignore[no-any-return]
+    return uvloop.new_event_loop()
 
 
 def run(options: ServerOptions, on_ready: Callable[[App], None]) -> int:
-    """Serve until SIGINT or SIGTERM, then return the process's exit code: 0 if all could be finished in time.
+    """Serve until SIGINT or SIGTERM, then return the process's exit code, 0.
 
-    `on_ready` is called once the ports are open and the models loaded. A second signal ends the process at once.
+    `on_ready` is called once the ports are open and the models loaded. A second signal ends the process at once, and
+    so does, with exit code 1, the exit timeout.
 
     Raises:
         NaiadError: the server could not start.
@@ -176,7 +180,10 @@ async def _run(options: ServerOptions, on_ready: Callable[[App], None]) -> int:
         in_time = await app.stop()
     if not in_time:
         _log.error("Exit timeout expired. Exiting immediately.")
-    return 0 if in_time else 1
+        # Threads may be busy for as long as they like; a normal exit would wait for them.
+        logging.shutdown()
+        os._exit(1)
+    return 0
 
 
 def _stop_signal(loop: asyncio.AbstractEventLoop) -> asyncio.Event:

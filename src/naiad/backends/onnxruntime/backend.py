@@ -2,11 +2,16 @@
 """Finding a model's ONNX file, and the runtime's own package. Imports `model` and what lies below it."""
 
 import logging
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import onnxruntime
+
 from naiad.backends.base import BackendModel, BackendSettings, ModelFiles
+from naiad.backends.devices import nvidia_gpus
 from naiad.backends.onnxruntime.model import OnnxModel
+from naiad.backends.onnxruntime.providers import CUDA
 from naiad.config.proto import ModelConfig
 from naiad.errors import UnavailableError
 
@@ -40,6 +45,10 @@ class OnnxRuntimeBackend:
                 " and ".join(installed),
                 " ".join(installed),
             )
+
+    def usable_gpus(self) -> Sequence[int]:
+        """Return the NVIDIA GPUs if the installed ONNX Runtime can use them."""
+        return nvidia_gpus() if CUDA in onnxruntime.get_available_providers() else ()
 
     def open(self, files: ModelFiles, config: ModelConfig, settings: BackendSettings) -> BackendModel:
         """Open `default_model_filename`, or `model.onnx`, of the version.
