@@ -138,6 +138,10 @@ class TestDatatypes:
         assert result.dtype == np.uint16
         assert result.tolist() == bits.tolist()
 
+    def test_a_strided_bf16_array_is_read_by_its_strides(self, save_graph: SaveGraph, open_model: Open) -> None:
+        result = identity(save_graph, open_model, TensorProto.BFLOAT16, np.arange(8, dtype=np.uint16)[::2])
+        assert result.tolist() == [0, 2, 4, 6]
+
     def test_a_bf16_array_without_elements_comes_back(self, save_graph: SaveGraph, open_model: Open) -> None:
         result = identity(save_graph, open_model, TensorProto.BFLOAT16, np.empty((0, 2), np.uint16))
         assert result.shape == (0, 2)

@@ -132,9 +132,10 @@ def _filled(shape: tuple[int, ...], elements: list[Any]) -> Array:
 
 
 def _value(array: Array, datatype: str) -> onnxruntime.OrtValue:
-    array = np.ascontiguousarray(array).reshape(array.shape)
     if datatype == "BF16":
-        return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(array, _ONNX_BFLOAT16)
+        # This one takes the memory as it lies and does not look at the strides; a scalar must stay one.
+        bits = np.ascontiguousarray(array).reshape(array.shape)
+        return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, _ONNX_BFLOAT16)
     return onnxruntime.OrtValue.ortvalue_from_numpy(array)
 
 
