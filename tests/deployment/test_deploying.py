@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -103,9 +102,9 @@ def test_what_cannot_be_deployed_is_refused_and_leaves_nothing(
 
 def test_a_file_that_is_no_model_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "best.onnx").write_bytes(b"not a model")
-    with pytest.raises(NaiadError):
+    with pytest.raises(NaiadError, match=r"best\.onnx' cannot be deployed: .*Load model from best\.onnx failed"):
         deploy(tmp_path / "best.onnx", "yolo", tmp_path / "models")
-    assert files(tmp_path) == ["best.onnx"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["best.onnx"]
 
 
 def test_a_broken_config_is_told_before_anything_is_written(tmp_path: Path) -> None:
@@ -117,15 +116,14 @@ def test_a_broken_config_is_told_before_anything_is_written(tmp_path: Path) -> N
     assert files(tmp_path / "models") == ["yolo/config.pbtxt"]
 
 
-def test_a_checkpoint_is_exported_with_its_metadata_and_its_folder_left_alone(tmp_path: Path) -> None:
+def test_a_checkpoint_is_exported_with_its_metadata_and_its_folder_left_alone(
+    tmp_path: Path, test_models: Path
+) -> None:
     pytest.importorskip("ultralytics")
-    models = os.environ.get("NAIAD_TEST_MODELS")
-    if models is None:
-        pytest.skip("NAIAD_TEST_MODELS does not name the folder with trained weights")
-    before = files(Path(models))
-    made = deploy(Path(models, "yolov8n.pt"), "yolo", tmp_path, export=ExportOptions(imgsz=64, dynamic=False, batch=2))
+    before = files(test_models)
+    made = deploy(test_models / "yolov8n.pt", "yolo", tmp_path, export=ExportOptions(imgsz=64, dynamic=False, batch=2))
     assert files(tmp_path) == ["yolo/1/model.onnx", "yolo/config.pbtxt"]
     assert list(made.config.input[0].dims) == [2, 3, 64, 64]
     assert made.task == "detect"
     assert "0: 'person'" in made.config.parameters["metadata"].string_value
-    assert files(Path(models)) == before
+    assert files(test_models) == before

@@ -27,7 +27,7 @@ def test_a_version_appears_complete_and_nothing_else_stays(tmp_path: Path) -> No
 
 
 def test_a_failure_leaves_no_trace(tmp_path: Path) -> None:
-    with pytest.raises(FileExistsError), staging_folder(tmp_path / "yolo") as staged:
+    with pytest.raises(FileExistsError), staging_folder(tmp_path / "models" / "yolo") as staged:
         staged.mkdir()
     assert list(tmp_path.iterdir()) == []
 

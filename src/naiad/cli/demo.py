@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`naiad demo`: the whole walk from weights to boxes, through an unmodified Ultralytics client."""
 
+import shlex
 import signal
 import sys
 from collections import Counter
@@ -23,6 +24,8 @@ from naiad.errors import InvalidArgumentError, NotFoundError
 MODEL = "yolo"
 PRETRAINED = "yolo11n.pt"
 ARCHITECTURE = "yolo11n.yaml"
+
+_BY_HAND = 'from ultralytics import ASSETS, YOLO; YOLO("http://localhost:8000/yolo", task="detect")(ASSETS / "bus.jpg")'
 
 
 @click.command(
@@ -61,9 +64,9 @@ def command(weights: Path | None, image: Path | None, output: Path) -> None:
         with step(out, "Loading Ultralytics and PyTorch"):
             import_ultralytics()
         trained = weights or _pretrained(out)
-        with step(out, f"Exporting {(trained or Path(ARCHITECTURE)).name} to ONNX, and writing a repository"):
+        with step(out, f"Writing a model repository from {(trained or Path(ARCHITECTURE)).name}"):
             deployment = deploy(trained or _untrained(Path(folder)), MODEL, repository)
-        with _served(out, repository) as server:
+        with served(out, repository) as server:
             found = _predict(out, f"{server.http_url}/{MODEL}", deployment.task or "detect", image, output)
     _report(out, found, output, trained is not None)
 
@@ -106,7 +109,7 @@ def _untrained(folder: Path) -> Path:
 
 
 @contextmanager
-def _served(out: Console, repository: Path) -> Iterator[RunningServer]:
+def served(out: Console, repository: Path) -> Iterator[RunningServer]:
     """Serve the repository on a free port while the block runs, in a process of its own."""
     arguments = [f"--model-repository={repository}", "--http-port=0", "--allow-metrics=false"]
     started = background.launch(arguments, port=0)
@@ -124,7 +127,10 @@ def _predict(out: Console, url: str, task: str, image: Path | None, output: Path
     ultralytics = import_ultralytics()
     picture = image or Path(ultralytics.utils.ASSETS, "bus.jpg")
     with step(out, f'Predicting: YOLO("{url}", task="{task}")("{picture.name}")'), quiet():
-        results = ultralytics.YOLO(url, task=task)(picture, verbose=False)
+        try:
+            results = ultralytics.YOLO(url, task=task)(picture, verbose=False)
+        except FileNotFoundError:  # what Ultralytics says of a file that is neither picture, video nor list of them
+            results = []
     if not results:
         raise InvalidArgumentError(
             f"'{picture}' holds no picture, expected a .jpg or .png file; choose another --image"
@@ -135,12 +141,10 @@ def _predict(out: Console, url: str, task: str, image: Path | None, output: Path
 
 
 def _report(out: Console, found: Counter[str], output: Path, trained: bool) -> None:
-    counts = ", ".join(f"{count} {name}" for name, count in found.most_common()) or "nothing"
+    counts = ", ".join(f"{count} {name}{'s' if count > 1 else ''}" for name, count in found.most_common()) or "nothing"
     out.print(f"\nFound: [bold]{escape(counts)}[/]{'' if trained else ' (untrained weights: this means nothing)'}")
     out.print(f"The picture with the boxes: {escape(str(output.absolute()))}")
     out.print("\nThe same by hand:")
     out.print(f"  naiad deploy {PRETRAINED} --name yolo")
     out.print("  naiad serve --model-repository=models")
-    out.print(
-        '  python -c \'from ultralytics import YOLO; YOLO("http://localhost:8000/yolo", task="detect")("bus.jpg")\''
-    )
+    out.print("  python -c " + escape(shlex.quote(_BY_HAND)))

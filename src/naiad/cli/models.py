@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
+from rich.console import Console
 from rich.text import Text
 
 from naiad.cli.console import console, state_text, table
@@ -23,13 +24,21 @@ Examples:
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def command(url: str, form: str) -> None:
     """List the models of a running server: versions, states, inputs and outputs. Works with Triton's too."""
-    with Client(url) as client:
-        rows = [_with_metadata(client, entry) for entry in client.index()]
     if form == "json":
-        click.echo(json.dumps(rows, indent=2))
-        return
+        click.echo(json.dumps(_rows(url), indent=2))
+    else:
+        print_models(console(), url)
+
+
+def print_models(out: Console, url: str) -> None:
+    """Print the models of the server at `url` as a table.
+
+    Raises:
+        NaiadError: the server does not answer, or answers with an error.
+    """
+    rows = _rows(url)
     if not rows:
-        click.echo(f"The server at {url} has no models. Put one into its repository: naiad deploy WEIGHTS")
+        out.print(f"The server at {url} has no models. Put one into its repository: naiad deploy WEIGHTS")
         return
     with_reasons = any(row.get("reason") for row in rows)
     made = table(("MODEL", "VERSION", "STATE", "PLATFORM", "INPUTS", "OUTPUTS", *(("REASON",) if with_reasons else ())))
@@ -43,7 +52,12 @@ def command(url: str, form: str) -> None:
             _tensors(row.get("outputs", ())),
             *((Text(row.get("reason", "")),) if with_reasons else ()),
         )
-    console().print(made)
+    out.print(made)
+
+
+def _rows(url: str) -> list[dict[str, Any]]:
+    with Client(url) as client:
+        return [_with_metadata(client, entry) for entry in client.index()]
 
 
 def _with_metadata(client: Client, entry: dict[str, Any]) -> dict[str, Any]:

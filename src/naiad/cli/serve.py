@@ -14,6 +14,7 @@ from rich.markup import escape
 from naiad.cli import background
 from naiad.cli.banner import print_banner
 from naiad.cli.console import console, step
+from naiad.cli.models import print_models
 from naiad.cli.processes import start_mark
 from naiad.cli.registry import RunningServer, registered
 from naiad.errors import InvalidArgumentError, NaiadError
@@ -71,9 +72,12 @@ class _ServeCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
-            return super().parse_args(ctx, args)
+            rest = super().parse_args(ctx, args)
         except click.UsageError as error:
             raise _WrongFlags(error.format_message(), ctx) from error
+        if rest:
+            raise _WrongFlags(f"'{rest[0]}' is not a flag; to serve that folder: --model-repository={rest[0]}", ctx)
+        return rest
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
@@ -184,7 +188,9 @@ def _serve_in_background(arguments: Sequence[str], options: ServerOptions) -> No
         if url:
             out.print(f"  {name:8} {url}")
     out.print(f"  log      {escape(server.log)}")
-    out.print("  See it with: naiad models, naiad status. End it with: naiad stop")
+    out.print("  See it with: naiad status. End it with: naiad stop\n")
+    if server.http_url:
+        print_models(out, server.http_url)
 
 
 def _serve(options: ServerOptions) -> None:
@@ -242,6 +248,7 @@ command = _ServeCommand(
         ),
     ],
     help=_run.__doc__,
+    context_settings={"allow_extra_args": True},  # to tell what to do with them
     epilog="""\b
 Examples:
   naiad serve --model-repository=models

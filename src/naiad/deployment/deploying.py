@@ -17,7 +17,7 @@ from naiad.deployment import description
 from naiad.deployment.export import ExportOptions, export_onnx, fetch_weights
 from naiad.deployment.names import check_model_name, suggest_model_name
 from naiad.deployment.writer import publish_version, replace_text, staging_folder
-from naiad.errors import InvalidArgumentError, NotFoundError, UnsupportedError
+from naiad.errors import InvalidArgumentError, NaiadError, NotFoundError, UnsupportedError
 
 MODEL_FILE = "model.onnx"
 CONFIG_FILE = "config.pbtxt"
@@ -86,7 +86,11 @@ def deploy(
         version_directory.mkdir()
         _place_model(weights, version_directory, export or ExportOptions(), on_step)
         on_step("Reading the model")
-        fresh = _describe(name, staged, max_batch_size)
+        try:
+            fresh = _describe(name, staged, max_batch_size)
+        except NaiadError as error:
+            reason = str(error).replace(f"{staged.name}/1/{MODEL_FILE}", weights.name)
+            raise type(error)(f"'{weights}' cannot be deployed: {reason}") from error
         config = fresh if existing is None else description.next_config(existing, fresh)
         if max_batch_size and config.max_batch_size:
             config.max_batch_size = max_batch_size

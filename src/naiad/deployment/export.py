@@ -100,9 +100,10 @@ def export_onnx(weights: Path, folder: Path, options: ExportOptions) -> Path:
         with quiet():
             return Path(ultralytics.YOLO(copy).export(**_arguments(options)))
     except Exception as error:  # a boundary: Ultralytics and PyTorch raise anything
+        reason = _first_line(error).replace(str(copy), weights.name)
         raise InvalidArgumentError(
-            f"Ultralytics {ultralytics.__version__} cannot export '{weights}': {_first_line(error)}; check that it "
-            "is a YOLO checkpoint and that the export options suit it"
+            f"Ultralytics {ultralytics.__version__} cannot export '{weights}': {reason}; check that it is a YOLO "
+            "checkpoint and that the export options suit it"
         ) from error
     finally:
         copy.unlink(missing_ok=True)
@@ -162,4 +163,5 @@ def _arguments(options: ExportOptions) -> dict[str, object]:
 
 
 def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    line = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    return line.removeprefix("ERROR ❌️ ")  # Ultralytics decorates some

@@ -17,8 +17,10 @@ from pathlib import Path
 def staging_folder(model_directory: Path) -> Iterator[Path]:
     """Make a folder, hidden in the model's, for a version in the making; it is gone afterwards.
 
-    The model's folder is made when it does not exist, and removed again when nothing else came to lie in it.
+    The model's folder, and the repository around it, are made when they do not exist, and removed again when nothing
+    came to lie in them.
     """
+    made = [path for path in (model_directory, model_directory.parent) if not path.exists()]
     model_directory.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".deploying-", dir=model_directory))
     folder.chmod(0o755)
@@ -26,8 +28,9 @@ def staging_folder(model_directory: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        if not any(model_directory.iterdir()):
-            model_directory.rmdir()
+        for path in made:
+            if not any(path.iterdir()):
+                path.rmdir()
 
 
 def next_version(model_directory: Path) -> int:

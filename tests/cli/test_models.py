@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from naiad.cli import models
+from naiad.cli.main import cli
+
+READY: dict[str, object] = {
+    "name": "yolo",
+    "version": "1",
+    "state": "READY",
+    "platform": "onnxruntime_onnx",
+    "inputs": [{"name": "images", "datatype": "FP32", "shape": [-1, 3, -1, -1]}],
+    "outputs": [{"name": "output0", "datatype": "FP32", "shape": [-1, 84, -1]}],
+}
+FAILED: dict[str, object] = {
+    "name": "[bold]",
+    "version": "1",
+    "state": "UNAVAILABLE",
+    "reason": "Internal: no [red]luck",
+}
+
+
+@pytest.fixture
+def rows(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+    """What the server answers."""
+    answer: list[dict[str, object]] = []
+    monkeypatch.setattr(models, "_rows", lambda _: answer)
+    return answer
+
+
+def test_models_are_a_table_whose_cells_are_taken_literally(rows: list[dict[str, object]]) -> None:
+    rows += [READY, FAILED]
+    output = CliRunner().invoke(cli, ["models"]).output
+    lines = output.splitlines()
+    assert lines[0].split() == ["MODEL", "VERSION", "STATE", "PLATFORM", "INPUTS", "OUTPUTS", "REASON"]
+    assert "images FP32 [-1,3,-1,-1]" in lines[2]
+    assert lines[3].startswith("[bold]")
+    assert "Internal: no [red]luck" in lines[3]
+
+
+def test_without_reasons_there_is_no_column_for_them(rows: list[dict[str, object]]) -> None:
+    rows.append(READY)
+    assert "REASON" not in CliRunner().invoke(cli, ["models"]).output
+
+
+def test_json_is_what_the_server_says(rows: list[dict[str, object]]) -> None:
+    rows += [READY, FAILED]
+    assert json.loads(CliRunner().invoke(cli, ["models", "--format=json"]).output) == [READY, FAILED]
+
+
+@pytest.mark.usefixtures("rows")
+def test_a_server_without_models_says_what_to_do() -> None:
+    assert "naiad deploy" in CliRunner().invoke(cli, ["models"]).output

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from naiad.cli import status
+from naiad.cli.main import cli
+from naiad.cli.registry import RunningServer
+
+SERVER = RunningServer(1001, "mark", 8000, "http://127.0.0.1:1", "", ("/a", "/[b]"), 0.0, 30, "/log")
+
+
+def test_a_server_is_shown_with_what_it_serves_and_whether_it_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status, "running_servers", lambda: [SERVER])
+    output = CliRunner().invoke(cli, ["status"]).output
+    assert output.splitlines()[0].split() == ["PID", "URL", "METRICS", "READY", "SINCE", "REPOSITORY", "LOG"]
+    assert output.splitlines()[2].split()[:4] == ["1001", "http://127.0.0.1:1", "-", "no"]
+    assert "/[b]" in output
+
+
+def test_json_has_every_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status, "running_servers", lambda: [SERVER])
+    (row,) = json.loads(CliRunner().invoke(cli, ["status", "--format=json"]).output)
+    assert (row["pid"], row["http_port"], row["repositories"], row["ready"]) == (1001, 8000, ["/a", "/[b]"], False)
+
+
+@pytest.mark.usefixtures("state")
+def test_without_servers_it_says_how_to_start_one() -> None:
+    result = CliRunner().invoke(cli, ["status"])
+    assert result.exit_code == 0
+    assert "--detach" in result.output
