@@ -195,3 +195,12 @@ def test_profile_is_for_tensorrt_alone() -> None:
         "for TensorRT models"
     )
     assert _problems('platform: "tensorrt_plan" instance_group { profile: "1" }') == ()
+
+
+@pytest.mark.parametrize("filename", ["../1/model.onnx", "/etc/model.onnx", "a/../../model.onnx"])
+def test_the_models_file_stays_in_its_version_directory(filename: str) -> None:
+    text = f'default_model_filename: "{filename}"'
+    with pytest.raises(ConfigError, match="leads out of the version directory") as caught:
+        validate(parse(text, "config.pbtxt"), "m", "config.pbtxt", text)
+    assert (caught.value.problems[0].line, caught.value.problems[0].field) == (1, "default_model_filename")
+    validate(parse('default_model_filename: "onnx/model.onnx"', "c"), "m", "c")

@@ -7,6 +7,7 @@ May import `errors`, protobuf and what lies beside it.
 """
 
 from collections.abc import Sequence
+from pathlib import PurePath
 
 from naiad.config.location import Mark, find_line, read_marks
 from naiad.config.problems import ConfigError, Problem
@@ -58,6 +59,7 @@ def validate(config: ModelConfig, directory_name: str, source: str, text: str = 
             expected="0 for a model without batch dimension, or the most rows in a batch",
             got=str(config.max_batch_size),
         )
+    _check_filename(config, report)
     _check_version_policy(config, report)
     for kind, tensors in _tensors(config):
         for index, tensor in enumerate(tensors):
@@ -71,6 +73,19 @@ def validate(config: ModelConfig, directory_name: str, source: str, text: str = 
         _check_instance_group(index, group, config, gpus, report)
     if report.problems:
         raise ConfigError(report.problems)
+
+
+def _check_filename(config: ModelConfig, report: _Report) -> None:
+    """Keep the model's file inside its version directory; a config may come from people the server does not trust."""
+    path = PurePath(config.default_model_filename)
+    if path.is_absolute() or ".." in path.parts:
+        report.add(
+            "default_model_filename",
+            f"default_model_filename of model '{report.model}' leads out of the version directory",
+            expected="the name of a file in the version directory",
+            got=f"'{config.default_model_filename}'",
+            fix="put the file into the version directory and write its name",
+        )
 
 
 def _check_name(config: ModelConfig, directory_name: str, report: _Report) -> None:
