@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Unmodified `ultralytics.YOLO` over HTTP gives, for every task of YOLO11, the numbers of the same file run here.
+
+ONNX Runtime's sums may differ in the last bit with the number of threads. The models' scores are spread (see
+`exports`), so that this moves results by far less than the tolerance and decides no comparison within NMS.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tritonclient.http
+from tests.e2e.comparison import add_model, assert_same, predict
+from tests.e2e.exports import TASKS, Exports, names_of
+from tests.e2e.serving import Serving, serving
+
+_OUTPUTS = {"detect": ["output0"], "segment": ["output0", "output1"]}
+
+
+def _name(task: str, is_dynamic: bool) -> str:
+    return f"{task}_{'dynamic' if is_dynamic else 'fixed'}"
+
+
+@pytest.fixture(scope="module")
+def server(exports: Exports, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """One server with all the models, none of which has a config.pbtxt."""
+    folder = tmp_path_factory.mktemp("tasks")
+    repository = folder / "models"
+    for task in TASKS:
+        for is_dynamic in (True, False):
+            add_model(repository, _name(task, is_dynamic), exports.random(task, is_dynamic).path)
+    with serving(repository, log=folder / "log") as running:
+        yield running
+
+
+@pytest.mark.parametrize("is_dynamic", [True, False], ids=["dynamic", "fixed"])
+@pytest.mark.parametrize("task", TASKS)
+def test_a_served_model_gives_the_numbers_of_the_local_one(
+    task: str, is_dynamic: bool, server: Serving, exports: Exports, bus: str, zidane: str
+) -> None:
+    export = exports.random(task, is_dynamic)
+    url = f"{server.url}/{_name(task, is_dynamic)}"
+    served: list[Any] = [result for photo in (bus, zidane) for result in predict(url, task, [photo], export.size)]
+    local = [result for photo in (bus, zidane) for result in predict(str(export.path), task, [photo], export.size)]
+    compared = assert_same(served, local)
+    assert served[0].names == export.names == names_of(len(export.names))
+    if task == "classify":
+        assert compared.numbers == 2 * 1000
+        assert served[0].probs.top5 != served[1].probs.top5
+        return
+    assert compared.boxes >= 100
+    assert compared.numbers >= 6 * compared.boxes
+    assert len({int(index) for result in served for index in _classes(result)}) >= 20
+    if task == "segment":
+        assert 0.02 < compared.mask_share < 0.98
+        assert all(result.masks.data.flatten(1).any(1).float().mean() > 0.9 for result in served)
+    if task == "pose":
+        assert compared.numbers == compared.boxes * (6 + 17 * 3)
+
+
+@pytest.mark.parametrize("task", ["detect", "segment", "pose", "obb"])
+def test_a_batch_of_photos_gives_the_numbers_of_the_local_batch(
+    task: str, server: Serving, exports: Exports, bus: str, zidane: str
+) -> None:
+    export = exports.random(task, is_dynamic=True)
+    photos = [bus, zidane, bus]
+    served = predict(f"{server.url}/{_name(task, True)}", task, photos, export.size)
+    compared = assert_same(served, predict(str(export.path), task, photos, export.size))
+    assert len(served) == 3
+    assert compared.boxes >= 150
+    assert assert_same([served[0]], [served[2]]).boxes >= 50
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_outputs_come_in_the_graphs_order(task: str, server: Serving) -> None:
+    with tritonclient.http.InferenceServerClient(server.http) as client:
+        for is_dynamic in (True, False):
+            config = client.get_model_config(_name(task, is_dynamic))
+            assert [output["name"] for output in config["output"]] == _OUTPUTS.get(task, ["output0"])
+
+
+def _classes(result: object) -> list[float]:
+    found = getattr(result, "obb", None) or getattr(result, "boxes", None)
+    return [] if found is None else found.cls.tolist()
+
+
+def test_the_server_needs_no_config_for_any_task(server: Serving) -> None:
+    with tritonclient.http.InferenceServerClient(server.http) as client:
+        index = client.get_model_repository_index()
+    assert {row["name"]: row["state"] for row in index} == {
+        _name(task, is_dynamic): "READY" for task in TASKS for is_dynamic in (True, False)
+    }
+    assert not [folder for folder in _model_folders(server) if (folder / "config.pbtxt").exists()]
+
+
+def _model_folders(server: Serving) -> list[Path]:
+    return list((server.log.parent / "models").iterdir())
