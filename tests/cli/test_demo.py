@@ -7,6 +7,7 @@ import pytest
 
 from naiad.cli import demo
 from naiad.cli.console import console
+from naiad.cli.registry import RunningServer
 
 pytest.importorskip("ultralytics")
 
@@ -39,8 +40,14 @@ def test_without_weights_the_demo_goes_on_and_says_that_boxes_mean_nothing(
 
 
 def test_the_demo_s_server_is_stopped_whatever_happens(repository: Path, state: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), demo.served(console(), repository) as server:
+    servers: list[RunningServer] = []
+
+    def interrupt(server: RunningServer) -> None:
         assert server.is_running
+        servers.append(server)
         raise KeyboardInterrupt
-    assert not server.is_running
+
+    with pytest.raises(KeyboardInterrupt), demo.served(console(), repository) as server:
+        interrupt(server)
+    assert not servers[0].is_running
     assert list(state.iterdir()) == []

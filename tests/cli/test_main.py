@@ -29,10 +29,11 @@ def test_version() -> None:
     assert CliRunner().invoke(cli, ["--version"]).output == f"naiad {__version__}\n"
 
 
-def test_an_unknown_command_is_wrong_usage() -> None:
-    result = CliRunner().invoke(cli, ["srve"])
+@pytest.mark.parametrize(("name", "hint"), [("srve", "Did you mean 'serve'?"), ("xyzzy", "No such command 'xyzzy'.")])
+def test_an_unknown_command_is_wrong_usage_and_the_closest_one_is_named(name: str, hint: str) -> None:
+    result = CliRunner().invoke(cli, [name])
     assert result.exit_code == 2
-    assert "srve" in result.output
+    assert hint in result.stderr
 
 
 def test_an_error_of_naiad_becomes_a_message_and_exit_code_1(

@@ -13,10 +13,9 @@ SERVER = RunningServer(1001, "mark", 8000, "http://127.0.0.1:1", "", ("/a", "/[b
 
 def test_a_server_is_shown_with_what_it_serves_and_whether_it_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status, "running_servers", lambda: [SERVER])
-    output = CliRunner().invoke(cli, ["status"]).output
-    assert output.splitlines()[0].split() == ["PID", "URL", "METRICS", "READY", "SINCE", "REPOSITORY", "LOG"]
-    assert output.splitlines()[2].split()[:4] == ["1001", "http://127.0.0.1:1", "-", "no"]
-    assert "/[b]" in output
+    lines = CliRunner().invoke(cli, ["status"]).output.splitlines()
+    assert lines[0].startswith("http://127.0.0.1:1  not ready  process 1001  since 19")
+    assert [line.split() for line in lines[1:]] == [["models", "/a"], ["models", "/[b]"], ["log", "/log"]]
 
 
 def test_json_has_every_field(monkeypatch: pytest.MonkeyPatch) -> None:

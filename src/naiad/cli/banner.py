@@ -23,7 +23,10 @@ def print_banner(out: Console, app: App, options: ServerOptions, seconds: float)
     cores = usable_cores()
     rows = app.index()
     out.print(f"Naiad {__version__} is ready after {seconds:.1f} s; it may use {cores} cores\n")
-    out.print(_models(app, rows, cores) if rows else "No models yet. Put one into the repository: naiad deploy WEIGHTS")
+    if rows:
+        out.print(_models(app, rows, cores), soft_wrap=False)
+    else:
+        out.print("No models yet. Put one into the repository: naiad deploy WEIGHTS")
     out.print()
     if options.allow_http:
         out.print(f"HTTP     {app.http_url}")

@@ -20,13 +20,14 @@ _WIDE = 200
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console on standard output or standard error; lines do not wrap where nobody looks at them.
+    """Return a console on standard output or standard error.
 
-    It keeps today's stream: what is muted by redirecting standard output must not mute the console.
+    The terminal wraps long lines, so that commands can be copied; print tables with `soft_wrap=False`. It keeps the
+    stream of this moment: what is muted by redirecting standard output must not mute the console.
     """
     file = sys.stderr if stderr else sys.stdout
-    made = Console(file=file, highlight=False)
-    return made if made.is_terminal else Console(file=file, highlight=False, width=_WIDE)
+    made = Console(file=file, highlight=False, soft_wrap=True)
+    return made if made.is_terminal else Console(file=file, highlight=False, soft_wrap=True, width=_WIDE)
 
 
 def table(columns: Sequence[str]) -> Table:

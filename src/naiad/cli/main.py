@@ -2,6 +2,7 @@
 """The command `naiad` itself: finds its commands, and turns errors into messages and exit codes."""
 
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from typing import NamedTuple
 
@@ -40,6 +41,16 @@ class _LazyGroup(click.Group):
             return None
         command: click.Command = import_module(row.module).command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            for near in get_close_matches(args[0], _COMMANDS, n=1):
+                raise click.UsageError(f"{error.message} Did you mean '{near}'?", ctx) from error
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -52,7 +52,7 @@ def print_models(out: Console, url: str) -> None:
             _tensors(row.get("outputs", ())),
             *((Text(row.get("reason", "")),) if with_reasons else ()),
         )
-    out.print(made)
+    out.print(made, soft_wrap=False)
 
 
 def _rows(url: str) -> list[dict[str, Any]]:

@@ -6,9 +6,10 @@ import time
 from dataclasses import asdict
 
 import click
-from rich.text import Text
+from rich.console import Console
+from rich.markup import escape
 
-from naiad.cli.console import console, table
+from naiad.cli.console import console
 from naiad.cli.registry import RunningServer, running_servers
 from naiad.client import Client
 
@@ -22,7 +23,7 @@ Examples:
   naiad status
   naiad status --format json""",
 )
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(form: str) -> None:
     """List your servers on this machine: where they listen, what they serve, and whether they are ready."""
     rows = [(server, _is_ready(server)) for server in running_servers()]
@@ -32,18 +33,20 @@ def command(form: str) -> None:
     if not rows:
         click.echo("No server of yours runs here. Start one: naiad serve --model-repository=models --detach")
         return
-    made = table(("PID", "URL", "METRICS", "READY", "SINCE", "REPOSITORY", "LOG"))
+    out = console()
     for server, ready in rows:
-        made.add_row(
-            str(server.pid),
-            server.http_url or "-",
-            server.metrics_url or "-",
-            Text("yes", "green") if ready else Text("no", "red"),
-            time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(server.since)),
-            Text("\n".join(server.repositories)),
-            Text(server.log or "-"),
-        )
-    console().print(made)
+        _print(out, server, ready)
+
+
+def _print(out: Console, server: RunningServer, ready: bool) -> None:
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(server.since))
+    state = "[green]ready[/]" if ready else "[red]not ready[/]"
+    out.print(f"{server.http_url or 'no HTTP'}  {state}  process {server.pid}  since {since}")
+    for repository in server.repositories:
+        out.print(f"  models   {escape(repository)}")
+    for name, value in (("metrics", server.metrics_url), ("log", server.log)):
+        if value:
+            out.print(f"  {name:8} {escape(value)}")
 
 
 def _is_ready(server: RunningServer) -> bool:
