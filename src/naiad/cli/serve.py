@@ -181,8 +181,12 @@ def _run(detach: bool, **values: Any) -> None:  # noqa: ANN401 - click's
 def _serve_in_background(arguments: Sequence[str], options: ServerOptions) -> None:
     out = console()
     started = background.launch(arguments, options.http_port)
-    with step(out, "Starting the server in the background"):
-        server = background.wait_until_ready(started)
+    try:
+        with step(out, "Starting the server in the background"):
+            server = background.wait_until_ready(started)
+    except KeyboardInterrupt:
+        background.end(started)
+        raise
     out.print(f"  process  {server.pid}")
     for name, url in (("http", server.http_url), ("metrics", server.metrics_url)):
         if url:
