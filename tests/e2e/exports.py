@@ -28,7 +28,7 @@ from ultralytics import YOLO  # type: ignore[attr-defined] # it is loaded lazily
 from ultralytics.data.augment import LetterBox
 from ultralytics.utils import ASSETS
 
-RECIPE = 1
+RECIPE = 2
 """Raise it when the models made here change, so that no cache gives old ones."""
 
 TASKS = ("detect", "segment", "pose", "obb", "classify")
@@ -110,14 +110,15 @@ def lively_model(task: str) -> YOLO:
     _calibrate(network, photos)
     head = network.model[-1]
     if task == "classify":
-        _spread(network, photos, head.linear, deviation=1.5)
+        _spread(network, photos, {head.linear: 1.5})
     else:
-        for scores, sides in zip(head.cv3, head.cv2, strict=True):
-            _spread(network, photos, scores[-1], deviation=0.45)
-            _raise(network, photos, scores[-1])
-            _spread(network, photos, sides[-1], deviation=2)
-        for extra in getattr(head, "cv4", ()):  # mask coefficients, keypoints or angles
-            _spread(network, photos, extra[-1], deviation=0.3)
+        scores = [branch[-1] for branch in head.cv3]
+        sides = [branch[-1] for branch in head.cv2]
+        extras = [branch[-1] for branch in getattr(head, "cv4", ())]  # mask coefficients, keypoints or angles
+        deviations = dict.fromkeys(scores, 0.45) | dict.fromkeys(sides, 2.0) | dict.fromkeys(extras, 0.3)
+        said = _spread(network, photos, deviations)
+        for layer in scores:
+            _raise(layer, said[layer])
     network.names = names_of(len(network.names))
     return yolo
 
@@ -154,27 +155,26 @@ def _calibrate(network: torch.nn.Module, photos: torch.Tensor) -> None:
     network.eval()
 
 
-def _spread(network: torch.nn.Module, photos: torch.Tensor, layer: torch.nn.Module, deviation: float) -> None:
-    """Scale a layer's weights so that what it says of the photos varies by `deviation` around its bias."""
-    values = _said(network, photos, layer)
-    with torch.no_grad():
-        layer.weight.mul_(deviation / values.std())
-
-
-def _raise(network: torch.nn.Module, photos: torch.Tensor, layer: torch.nn.Module) -> None:
-    """Shift a layer of class scores so that a tenth of the places is above the usual threshold, 0.25."""
-    best = _said(network, photos, layer).amax(1).flatten()
-    with torch.no_grad():
-        layer.bias.add_(math.log(0.25 / 0.75) - best.quantile(0.9))
-
-
-def _said(network: torch.nn.Module, photos: torch.Tensor, layer: torch.nn.Module) -> torch.Tensor:
-    said: list[torch.Tensor] = []
-    hook = layer.register_forward_hook(lambda _layer, _inputs, output: said.append(output))
+def _spread(network: Any, photos: torch.Tensor, deviations: dict[Any, float]) -> dict[Any, torch.Tensor]:
+    """Scale each layer so that what it says of the photos varies by its deviation; return what it says then."""
+    said: dict[Any, torch.Tensor] = {}
+    hooks = [layer.register_forward_hook(lambda one, _, output: said.update({one: output})) for layer in deviations]
     with torch.no_grad():
         network(photos)
-    hook.remove()
-    return said[0]
+        for hook in hooks:
+            hook.remove()
+        for layer, deviation in deviations.items():
+            factor = deviation / said[layer].std()
+            for numbers in (layer.weight, layer.bias, said[layer]):
+                numbers.mul_(factor)
+    return said
+
+
+def _raise(layer: Any, said: torch.Tensor) -> None:
+    """Shift a layer of class scores so that a tenth of the places is above the usual threshold, 0.25."""
+    best = said.amax(1).flatten()
+    with torch.no_grad():
+        layer.bias.add_(math.log(0.25 / 0.75) - best.quantile(0.9))
 
 
 def _class_count(path: Path) -> int:

@@ -283,9 +283,26 @@ def test_concurrent_requests_share_a_batch(kind: str, client: Any, triton_server
     assert after["execution_count"] - before["execution_count"] == 1
 
 
-def test_large_tensors_travel_whole(client: Any) -> None:
-    sent = np.random.default_rng(3).random((4, 4), dtype=np.float32)
-    other = np.zeros_like(sent)
-    for _ in range(50):  # one connection, kept alive
-        answer = client.infer("add_sub", [tensor("INPUT0", sent), tensor("INPUT1", other)])
-        assert np.array_equal(answer.as_numpy("OUTPUT0"), sent)
+def test_one_connection_serves_many_requests(client: Any) -> None:
+    for number in range(50):
+        answer = client.infer("add_sub", [tensor("INPUT0", np.full((1, 4), number, np.float32)), pair()[1]])
+        assert answer.as_numpy("OUTPUT0").tolist() == [[number + 10, number + 20, number + 30, number + 40]]
+
+
+# aiohttp's advice to tritonclient's asyncio client, whose body is one piece of bytes.
+@pytest.mark.filterwarnings("ignore:Sending a large body directly with raw bytes:ResourceWarning")
+@pytest.mark.parametrize(
+    ("count", "binary", "coding"),
+    [(3 * 640 * 640, True, None), (400_000, True, "gzip"), (200_000, False, None), (200_000, False, "gzip")],
+    ids=["binary", "binary-gzip", "json", "json-gzip"],
+)
+def test_large_tensors_travel_whole(client: Any, count: int, binary: bool, coding: str | None) -> None:
+    sent = np.random.default_rng(3).integers(0, 255, (1, count)).astype(np.float32)
+    answer = client.infer(
+        "wide",
+        [tensor("INPUT0", sent, binary=binary)],
+        outputs=[output("OUTPUT0", binary_data=binary)],
+        request_compression_algorithm=coding,
+        response_compression_algorithm=coding,
+    )
+    assert np.array_equal(answer.as_numpy("OUTPUT0"), sent)

@@ -44,6 +44,7 @@ def write_repository(repository: Path) -> None:
     )
     builtin(repository, "failing", parameters={"kind": "fail", "message": FAILURE})
     builtin(repository, "counted")
+    builtin(repository, "wide", dims="-1")
     _add_sub(repository / "add_sub" / "1" / "model.onnx")
     for version in (1, 2, 3):
         _multiply(repository / "versions" / str(version) / "model.onnx", version)
