@@ -16,7 +16,18 @@ from naiad._version import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 
-BASE = {"click", "httptools", "numpy", "onnxruntime", "orjson", "protobuf", "rich", "tritonclient", "uvloop"}
+BASE = {
+    "click",
+    "httptools",
+    "numpy",
+    "onnxruntime",
+    "orjson",
+    "protobuf",
+    "python-rapidjson",
+    "rich",
+    "tritonclient",
+    "uvloop",
+}
 EXTRAS = {"yolo", "dev"}
 COPYLEFT = {"ultralytics", "ultralytics-thop", "ultralytics-platform"}
 
@@ -52,7 +63,7 @@ def test_the_base_install_is_what_it_is_said_to_be() -> None:
 
 def test_every_base_dependency_has_its_reason_in_the_architecture_page() -> None:
     section = (ROOT / "docs/architecture.md").read_text().split("\n## Dependencies\n")[1].split("\n## ")[0]
-    rows = dict(re.findall(r"^\| `([a-z]+)[^`]*` \| (.+) \|$", section, flags=re.MULTILINE))
+    rows = dict(re.findall(r"^\| `([a-z-]+)[^`]*` \| (.+) \|$", section, flags=re.MULTILINE))
     assert set(rows) == BASE
     assert all(len(reason) > 30 for reason in rows.values())
 

@@ -35,5 +35,5 @@ class SlowWork:
         asyncio.get_running_loop().run_in_executor(self._pool, work).add_done_callback(finish)
 
     def close(self) -> None:
-        """Start no more work; what runs is left to end by itself."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Start no more work; returns when what runs is done, which is a matter of a second at the most."""
+        self._pool.shutdown(cancel_futures=True)
