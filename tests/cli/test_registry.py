@@ -9,6 +9,7 @@ import pytest
 
 from naiad.cli.processes import start_mark
 from naiad.cli.registry import RunningServer, find_server, new_log_file, registered, running_servers
+from naiad.errors import UnavailableError
 
 HERE = RunningServer(
     pid=os.getpid(),
@@ -71,3 +72,14 @@ def test_old_logs_go_but_not_that_of_a_running_server(state: Path) -> None:
     with registered(replace(HERE, log=str(logs[0]))):
         assert not new_log_file(8000).exists()
     assert sorted(state.glob("*.log")) == [logs[0], *logs[3:]]
+
+
+def test_a_folder_that_cannot_be_used_is_told_with_the_variable_that_names_another(state: Path) -> None:
+    state.write_text("not a folder")
+    with pytest.raises(UnavailableError, match="name another one in NAIAD_STATE_DIR"):
+        running_servers()
+    state.unlink()
+    state.mkdir()
+    (state / f"{HERE.pid}.new").mkdir()  # where the file would be written
+    with pytest.raises(UnavailableError, match="cannot be written: Is a directory"), registered(HERE):
+        pass

@@ -155,7 +155,7 @@ def test_a_name_that_nobody_publishes_is_a_missing_file() -> None:
 def test_quiet_mutes_what_is_known_to_be_noisy_and_lets_it_speak_again(
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    noisy, other = logging.getLogger("ultralytics"), logging.getLogger("somebody.else")
+    noisy, other = logging.getLogger("onnxscript"), logging.getLogger("somebody.else")
     with quiet():
         sys.stdout.write("hidden")
         noisy.error("hidden")

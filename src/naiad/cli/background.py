@@ -30,7 +30,11 @@ class Background(NamedTuple):
 
 
 def launch(arguments: Sequence[str], port: int) -> Background:
-    """Start `naiad serve` with these arguments in a session of its own, so that it outlives this terminal."""
+    """Start `naiad serve` with these arguments in a session of its own, so that it outlives this terminal.
+
+    Raises:
+        UnavailableError: there is no folder to keep its output in.
+    """
     log = new_log_file(port)
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - this program itself, without a shell

@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 from naiad.cli.processes import start_mark
+from naiad.errors import UnavailableError
 
 _KEPT_LOGS = 10
 
@@ -44,19 +45,33 @@ class RunningServer:
 
 
 def state_directory() -> Path:
-    """Return the folder of state files, made if need be; only its user may look into it."""
+    """Return the folder of state files, made if need be; only its user may look into it.
+
+    Raises:
+        UnavailableError: it cannot be made.
+    """
     directory = Path(os.environ.get("NAIAD_STATE_DIR") or Path(click.get_app_dir("naiad")) / "servers")
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise _unusable(directory, error) from error
     return directory
 
 
 @contextmanager
 def registered(server: RunningServer) -> Iterator[None]:
-    """Keep a server listed while the block runs."""
+    """Keep a server listed while the block runs.
+
+    Raises:
+        UnavailableError: its file cannot be written.
+    """
     path = _path(server.pid)
     draft = path.with_suffix(".new")
-    draft.write_text(json.dumps(asdict(server)), encoding="utf-8")
-    draft.replace(path)
+    try:
+        draft.write_text(json.dumps(asdict(server)), encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        raise _unusable(path.parent, error) from error
     try:
         yield
     finally:
@@ -91,6 +106,13 @@ def new_log_file(port: int) -> Path:
     for path in logs[:-_KEPT_LOGS]:
         path.unlink(missing_ok=True)
     return state_directory() / f"{time.strftime('%Y%m%d-%H%M%S')}-port{port}-by{os.getpid()}.log"
+
+
+def _unusable(directory: Path, error: OSError) -> UnavailableError:
+    return UnavailableError(
+        f"the folder for the list of running servers, '{directory}', cannot be written: {error.strerror}; name another "
+        "one in NAIAD_STATE_DIR"
+    )
 
 
 def _path(pid: int) -> Path:

@@ -17,7 +17,7 @@ from naiad.cli.console import console, step
 from naiad.cli.models import print_models
 from naiad.cli.processes import start_mark
 from naiad.cli.registry import RunningServer, registered
-from naiad.errors import InvalidArgumentError, NaiadError
+from naiad.errors import InvalidArgumentError, NaiadError, UnavailableError
 from naiad.options import (
     DEFAULTS,
     ENVIRONMENT_LIST_SEPARATOR,
@@ -203,7 +203,10 @@ def _serve(options: ServerOptions) -> None:
     with ExitStack() as while_running:
 
         def on_ready(app: App) -> None:
-            while_running.enter_context(registered(_entry(app, options)))
+            try:
+                while_running.enter_context(registered(_entry(app, options)))
+            except UnavailableError as error:  # such as in a container with a read-only file system
+                click.echo(f"Notice: naiad status and naiad stop will not find this server: {error}", err=True)
             print_banner(console(), app, options, time.monotonic() - began_s)
 
         exit_code = run(options, on_ready)
