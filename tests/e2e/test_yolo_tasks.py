@@ -9,11 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnxruntime
 import pytest
 import tritonclient.http
-from tests.e2e.comparison import add_model, assert_same, predict
+from tests.e2e.comparison import TOLERANCE, add_model, assert_same, predict
 from tests.e2e.exports import TASKS, Exports, names_of
 from tests.e2e.serving import Serving, serving
+
+import naiad
 
 _OUTPUTS = {"detect": ["output0"], "segment": ["output0", "output1"]}
 
@@ -96,3 +100,19 @@ def test_the_server_needs_no_config_for_any_task(server: Serving) -> None:
 
 def _model_folders(server: Serving) -> list[Path]:
     return list((server.log.parent / "models").iterdir())
+
+
+def test_a_server_inside_this_process_serves_ultralytics(exports: Exports, repository: Path, bus: str) -> None:
+    export = exports.random("segment", is_dynamic=True)
+    add_model(repository, "yolo", export.path)
+    with naiad.Server(model_repository=repository, http_port=0, metrics_port=0) as server:
+        server.wait_ready("yolo")
+        served = predict(f"{server.http_url}/yolo", "segment", [bus], export.size)
+        image = np.random.default_rng(2).random((2, 3, 64, 96), dtype=np.float32)
+        direct = server.infer("yolo", {"images": image})
+    assert assert_same(served, predict(str(export.path), "segment", [bus], export.size)).boxes >= 50
+    session = onnxruntime.InferenceSession(export.path, providers=["CPUExecutionProvider"])
+    expected = session.run(["output0", "output1"], {"images": image})
+    assert [output.name for output in direct.outputs] == ["output0", "output1"]
+    for output, array in zip(direct.outputs, expected, strict=True):
+        np.testing.assert_allclose(output.data, array, rtol=1e-5, atol=TOLERANCE)

@@ -15,8 +15,6 @@ from tests.e2e.exports import Export, Exports
 from tests.e2e.serving import Serving, serving
 from ultralytics.utils.triton import TritonRemoteModel
 
-import naiad
-
 _IN_BUS = {"bus": 1, "person": 4}
 _IN_ZIDANE = {"person": 2, "tie": 1}
 # As a rectangle, 640 × 480, a fifth thing in it is just above the threshold: 0.255, served or not.
@@ -156,17 +154,6 @@ def test_two_versions_of_a_model_are_asked_by_number(
             answer = client.infer("yolo", [tensor], model_version=asked)
             assert answer.get_response()["model_version"] == answered
             assert_close(answer.as_numpy("output0"), expected[answered], f"version {answered}")
-
-
-def test_a_server_inside_this_process_serves_ultralytics(dynamic: Export, repository: Path, bus: str) -> None:
-    add_model(repository, "yolo", dynamic.path)
-    with naiad.Server(model_repository=repository, http_port=0, metrics_port=0) as server:
-        server.wait_ready("yolo")
-        served = predict(f"{server.http_url}/yolo", "detect", [bus], 640)
-        image = np.random.default_rng(2).random((1, 3, 64, 64), dtype=np.float32)
-        direct = server.infer("yolo", {"images": image})
-    assert counts(served[0]) == _IN_BUS_AS_RECTANGLE
-    assert_close(direct.outputs[0].data, _run(dynamic.path, image), "Server.infer")
 
 
 def full_hd(path: str) -> np.ndarray:
