@@ -52,7 +52,7 @@ def import_ultralytics() -> Any:  # noqa: ANN401 - the package has no types of i
     os.environ.setdefault("YOLO_AUTOINSTALL", "false")
     if find_spec("ultralytics") is None:
         raise UnsupportedError(
-            f"Ultralytics is not installed; .pt checkpoints and the demo need it. Run: {INSTALL_HINT}, or deploy a .onnx"
+            f"Ultralytics is not installed; .pt files and the demo need it. Run: {INSTALL_HINT}, or deploy a .onnx"
         )
     with _muted_loggers():
         import ultralytics  # noqa: PLC0415 - takes seconds, and is optional
