@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
@@ -62,7 +63,8 @@ class Stub:
                 if reply.json_length is not None:
                     self.send_header(JSON_LENGTH, str(reply.json_length))
                 self.end_headers()
-                self.wfile.write(reply.body)
+                with suppress(ConnectionError):  # a client that gave up
+                    self.wfile.write(reply.body)
                 self.close_connection = reply.close  # without saying so in a header
 
             do_POST = do_GET  # noqa: N815 - http.server's name
