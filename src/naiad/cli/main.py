@@ -20,6 +20,7 @@ class _Row(NamedTuple):
 _COMMANDS = {
     "demo": _Row("naiad.cli.demo", "Walk from weights to boxes, and show what happens."),
     "deploy": _Row("naiad.cli.deploy", "Put a YOLO model into a repository."),
+    "check": _Row("naiad.cli.check", "Explain a repository, and what is wrong with it, offline."),
     "serve": _Row("naiad.cli.serve", "Serve the models of a repository."),
     "models": _Row("naiad.cli.models", "List the models of a running server."),
     "status": _Row("naiad.cli.status", "List your servers on this machine."),

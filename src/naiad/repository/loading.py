@@ -15,7 +15,7 @@ from naiad.backends.base import Backend, BackendModel, BackendSettings, ModelFil
 from naiad.backends.registry import backend_for
 from naiad.config.completion import complete_defaults, infer_backend
 from naiad.config.pbtxt import parse
-from naiad.config.problems import ConfigError
+from naiad.config.problems import ConfigError, Problem
 from naiad.config.proto import ModelConfig
 from naiad.config.support import unsupported_features
 from naiad.config.validation import validate
@@ -93,25 +93,51 @@ class Loader:
     def define(self, found: FoundModel) -> ModelDefinition:
         """Read a model's config, settle its backend and choose its versions; there may be none, see `no_versions`.
 
+        A wrong config is refused here already, before anything large is opened.
+
         Raises:
             ConfigError: the config is wrong, or asks for what this server cannot do yet.
             InvalidArgumentError: no backend fits the model's files.
             InternalError: the config cannot be read.
         """
+        definition = self.read(found)
+        problems = self.problems(definition)
+        if problems:
+            raise ConfigError(problems)
+        return definition
+
+    def read(self, found: FoundModel) -> ModelDefinition:
+        """Do the first half of `define`: read and infer, without asking whether the config makes sense.
+
+        Raises:
+            ConfigError: the config is not protobuf text, or names fields there are none of.
+            InvalidArgumentError: no backend fits the model's files.
+            InternalError: the config cannot be read.
+        """
         text = self._config_text(found)
         config = parse(text, source=_source(found))
-        unsupported = unsupported_features(config, _source(found), text)
-        if unsupported:
-            raise ConfigError(unsupported)
         chosen = choose_versions(config, (version.number for version in found.versions))
         versions = tuple(version for version in found.versions if version.number in chosen)
         # Loose files count where no version is there to look at: the backend is then known, and what is
         # reported is the missing version.
         filenames = next((version.filenames for version in versions), found.filenames)
-        definition = ModelDefinition(found, infer_backend(config, filenames, found.name), text, versions)
-        # Here already, so that a wrong config is refused before anything large is opened.
-        self._validate(definition, definition.config, self.find_backend(definition.config.backend))
-        return definition
+        return ModelDefinition(found, infer_backend(config, filenames, found.name), text, versions)
+
+    def problems(self, definition: ModelDefinition) -> tuple[Problem, ...]:
+        """Do the second half of `define`: return all that keeps the config from being served, empty for a good one.
+
+        Raises:
+            NaiadError: there is no such backend, and no other problem that comes before it.
+        """
+        config = definition.config
+        unsupported = unsupported_features(config, _source(definition.found), definition.text)
+        if unsupported:
+            return unsupported
+        try:
+            self._validate(definition, config, self.find_backend(config.backend))
+        except ConfigError as error:
+            return error.problems
+        return ()
 
     def load(self, definition: ModelDefinition, version: FoundVersion) -> Model:
         """Load one version of a model.
@@ -119,12 +145,9 @@ class Loader:
         Raises:
             NaiadError: any step failed; the text says which way to mend it.
         """
-        config = definition.config
-        backend = self.find_backend(config.backend)
-        settings = BackendSettings(self.backend_options(config.backend), self.usable_cores, self.auto_complete)
-        backend_model = backend.open(ModelFiles(definition.found.directory, version.directory), config, settings)
+        backend_model = self.open(definition, version)
         try:
-            completed = self._complete(definition, backend, backend_model)
+            completed = self.complete(definition, backend_model)
             labels = read_labels(completed, definition.found.directory)
         except BaseException:
             backend_model.close()
@@ -133,18 +156,36 @@ class Loader:
             definition.name, version.number, config=completed, backend_model=backend_model, labels=labels
         )
 
-    def _config_text(self, found: FoundModel) -> str:
-        if found.config_path is None and self.auto_complete:
-            return ""
-        return _read_text(found.directory / CONFIG_FILENAME)
+    def open(self, definition: ModelDefinition, version: FoundVersion) -> BackendModel:
+        """Open the files of one version, the first step of `load`; the caller closes what it gets.
 
-    def _complete(self, definition: ModelDefinition, backend: Backend, backend_model: BackendModel) -> ModelConfig:
+        Raises:
+            NaiadError: they cannot be opened.
+        """
+        backend = self.find_backend(definition.config.backend)
+        settings = BackendSettings(
+            self.backend_options(definition.config.backend), self.usable_cores, self.auto_complete
+        )
+        return backend.open(ModelFiles(definition.found.directory, version.directory), definition.config, settings)
+
+    def complete(self, definition: ModelDefinition, backend_model: BackendModel) -> ModelConfig:
+        """Return the config that is served with what `open` has opened, the second step of `load`.
+
+        Raises:
+            NaiadError: the config contradicts the model, or makes no sense once completed.
+        """
+        backend = self.find_backend(definition.config.backend)
         config = backend_model.complete(definition.config) if self.auto_complete else definition.config
         config = complete_defaults(config, definition.name, backend.usable_gpus())
         for completer in self.completers:
             config = completer(config, backend_model.metadata)
         self._validate(definition, config, backend)
         return config
+
+    def _config_text(self, found: FoundModel) -> str:
+        if found.config_path is None and self.auto_complete:
+            return ""
+        return _read_text(found.directory / CONFIG_FILENAME)
 
     def _validate(self, definition: ModelDefinition, config: ModelConfig, backend: Backend) -> None:
         validate(config, definition.name, _source(definition.found), definition.text, backend.usable_gpus())

@@ -5,6 +5,7 @@ import asyncio
 import functools
 import logging
 import os
+import shlex
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -111,8 +112,11 @@ class App:
         if options.allow_metrics:
             await self._metrics.start(options.effective_metrics_address, options.metrics_port)
         self.report = await self._catalog.load_all()
-        if options.exit_on_error and self.report.failed():
-            raise InternalError(_failed_to_load(self.report))
+        if self.report.failed():
+            explained_by = shlex.join(["naiad", "check", *options.model_repository])
+            if options.exit_on_error:
+                raise InternalError(_failed_to_load(self.report, explained_by))
+            _log.warning("some models could not be loaded; to see how they should read: %s", explained_by)
 
     async def stop(self) -> bool:
         """Stop: not ready from now on, no new connections, requests in flight are finished, models released.
@@ -216,10 +220,11 @@ def _http_settings(options: ServerOptions) -> HttpSettings:
     )
 
 
-def _failed_to_load(report: LoadReport) -> str:
+def _failed_to_load(report: LoadReport, explained_by: str) -> str:
     rows = "".join(
         f"\n  {row.name}{f' version {row.version}' if row.version else ''}: {row.reason}" for row in report.failed()
     )
     return (
-        f"failed to load all models:{rows}\nmend them or take them out, or serve the others with --exit-on-error=false"
+        f"failed to load all models:{rows}\nmend them or take them out, or serve the others with --exit-on-error=false;"
+        f" to see how they should read: {explained_by}"
     )

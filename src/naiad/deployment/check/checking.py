@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The check itself: every model of some repositories, taken through the steps of a load, short of its instances.
+
+The steps are the server's own, so that what is served and what is refused is decided in one place; the rules beside
+this explain a refusal better than it can explain itself, and add what no server objects to.
+May import `repository`, `vision` and what lies below them.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from naiad.backends.base import BackendModel
+from naiad.backends.threads import usable_cores
+from naiad.config.problems import ConfigError, Problem
+from naiad.deployment.check.corrections import corrected_field, corrected_line
+from naiad.deployment.check.findings import Finding, Severity
+from naiad.deployment.check.graph import explain_disagreement
+from naiad.deployment.check.layout import (
+    check_duplicate,
+    check_layout,
+    check_missing_versions,
+    check_model_file,
+    check_root,
+)
+from naiad.deployment.check.machine import check_paths
+from naiad.deployment.check.metadata import class_names
+from naiad.deployment.check.report import CheckedModel, Report, ServedVersion
+from naiad.deployment.check.subject import Artifact, Subject, bare_config
+from naiad.deployment.check.ultralytics import check_for_ultralytics, metadata_values
+from naiad.engine.model import Model
+from naiad.errors import NaiadError
+from naiad.repository.loading import Loader, ModelDefinition, no_versions, read_labels
+from naiad.repository.scan import CONFIG_FILENAME, FoundModel, FoundVersion, check_repositories, examine, list_models
+from naiad.vision.metadata import inject_metadata
+
+_ONNX_BACKEND = "onnxruntime"
+_ONNX_FILE = "model.onnx"
+_SEVERITIES = list(Severity)
+
+_log = logging.getLogger(__name__)
+
+
+def check(repositories: Sequence[str | Path], on_model: Callable[[str], object] = lambda _: None) -> Report:
+    """Explain what a server would make of `repositories`, without starting one.
+
+    Model files are really opened, with the runtime that would serve them; no instances are made and no port is bound.
+
+    Args:
+        repositories: folders of models, as for `naiad serve`.
+        on_model: told each model's name before it is looked at; for progress displays.
+
+    Raises:
+        NotFoundError: a repository does not exist.
+        InvalidArgumentError: it is a file, cannot be read, or is itself a model's directory.
+    """
+    paths = tuple(dict.fromkeys(Path(path).resolve() for path in repositories))
+    check_repositories(paths)
+    models: list[CheckedModel] = []
+    for name, places in list_models(paths).items():
+        on_model(name)
+        checked = [_attempt(place) for place in places]
+        if len(places) > 1:
+            duplicate = check_duplicate(name, places)
+            checked = [replace(one, served=(), findings=(duplicate, *one.findings)) for one in checked]
+        models += checked
+    return Report(paths, tuple(models), tuple(finding for path in paths for finding in check_root(path)))
+
+
+def _attempt(directory: Path) -> CheckedModel:
+    """Check one model: the boundary at which one that breaks everything stops hiding the others."""
+    try:
+        return _ModelCheck(examine(directory)).run()
+    except Exception as error:  # noqa: BLE001 - backends and model files may raise anything
+        _log.debug("a model could not be checked", exc_info=True)
+        refusal = _refusal("load", directory, f"{type(error).__name__}: {error}")
+        return CheckedModel(directory.name, directory, findings=(refusal,))
+
+
+class _ModelCheck:
+    """One model on its way through the steps of a load; collects what they and the rules find."""
+
+    def __init__(self, found: FoundModel) -> None:
+        self._found = found
+        self._config_path = found.directory / CONFIG_FILENAME
+        self._loader = Loader(_make_nothing, completers=(inject_metadata,), usable_cores=usable_cores())
+        self._findings: dict[Finding, None] = {}  # in order; what two versions have in common is told once
+
+    def run(self) -> CheckedModel:
+        """Take the steps, as many as can be taken."""
+        self._add(check_layout(self._found))
+        definition = self._read()
+        served = [] if definition is None else self._check_definition(definition)
+        return CheckedModel(
+            self._found.name,
+            self._found.directory,
+            tuple(version.number for version in self._found.versions),
+            tuple(served),
+            tuple(sorted(self._findings, key=lambda finding: _SEVERITIES.index(finding.severity))),
+        )
+
+    def _read(self) -> ModelDefinition | None:
+        try:
+            return self._loader.read(self._found)
+        except ConfigError as error:
+            text = self._config_path.read_text(encoding="utf-8-sig")
+            self._add(_of_problem("config-syntax", one, corrected_line(one, text)) for one in error.problems)
+        except NaiadError as error:
+            # No backend fits the files, which is a matter of the files most of the time.
+            self._explain(error, "backend", self._config_path, self._foreign_files(self._found.versions[-1:]))
+        return None
+
+    def _check_definition(self, definition: ModelDefinition) -> list[ServedVersion]:
+        """Check a config that could be read, and its versions; return those that will be served: all, or none."""
+        self._add(check_missing_versions(self._found, definition.missing_versions))
+        if not definition.versions:
+            self._explain(no_versions(definition), "no-version", self._found.directory, ())
+        try:
+            problems = self._loader.problems(definition)
+        except NaiadError as error:
+            self._explain(error, "backend", self._config_path, self._foreign_files(definition.versions))
+            return []
+        subjects = [self._look_at(definition, version, problems) for version in definition.versions]
+        artifact = next((subject.artifact for subject in reversed(subjects) if subject.artifact), None)
+        self._add(
+            _of_problem("config-field", one, corrected_field(one, definition.config, artifact)) for one in problems
+        )
+        for subject in subjects:
+            self._add(check_paths(subject))
+            self._add(check_for_ultralytics(subject))
+        served = [version for version in map(self._served, subjects) if version is not None]
+        return served if len(served) == len(subjects) and not problems else []
+
+    def _look_at(self, definition: ModelDefinition, version: FoundVersion, told: Sequence[Problem]) -> Subject:
+        """Open a version and complete the config from it; `told` are problems that need not be told again."""
+        subject = Subject(definition, version)
+        if definition.config.backend == _ONNX_BACKEND:
+            filename = definition.config.default_model_filename or _ONNX_FILE
+            foreign = tuple(check_model_file(self._found, version, filename))
+            if foreign:
+                self._add(foreign)
+                return subject
+        with self._remarks():
+            try:
+                backend_model = self._loader.open(definition, version)
+            except NaiadError as error:
+                return self._look_without_config(subject, error, told)
+            try:
+                return self._complete(subject, backend_model, told)
+            finally:
+                backend_model.close()
+
+    def _look_without_config(self, subject: Subject, error: NaiadError, told: Sequence[Problem]) -> Subject:
+        """Look at a version that could not be opened: where its config is why, the file still tells what it should be.
+
+        Problems of the config that are told already explain the `error`.
+        """
+        definition = subject.definition
+        bare = replace(definition, config=bare_config(definition.config))
+        try:
+            backend_model = self._loader.open(bare, subject.version)
+        except NaiadError as without_config:
+            fix = (
+                ""
+                if "run: pip" in str(without_config)
+                else "export or copy it again, if the file was cut off or damaged"
+            )
+            self._add((_refusal("model-file", Path(subject.model_file), str(without_config), fix),))
+            return subject
+        try:
+            if not told:
+                self._add((_refusal("config-option", self._config_path, str(error)),))
+            return replace(self._complete(subject, backend_model, told), served=None)
+        finally:
+            backend_model.close()
+
+    def _complete(self, subject: Subject, backend_model: BackendModel, told: Sequence[Problem]) -> Subject:
+        definition = subject.definition
+        subject = replace(subject, artifact=_artifact(backend_model, definition))
+        try:
+            return replace(subject, served=self._loader.complete(definition, backend_model))
+        except ConfigError as error:
+            known = {(one.field, one.message) for one in told}
+            new = (one for one in error.problems if (one.field, one.message) not in known)
+            self._add(
+                _of_problem("config-field", one, corrected_field(one, definition.config, subject.artifact))
+                for one in new
+            )
+        except NaiadError as error:
+            self._explain(error, "graph", self._config_path, explain_disagreement(subject))
+        return subject
+
+    def _served(self, subject: Subject) -> ServedVersion | None:
+        """Return what clients will be told of a version; None where it is not served."""
+        if subject.served is None:
+            return None
+        try:
+            labels = read_labels(subject.served, self._found.directory)
+        except NaiadError as error:
+            self._add((_refusal("label-file", self._config_path, str(error)),))
+            return None
+        values = metadata_values(subject) or {}
+        return ServedVersion(
+            subject.version.number,
+            subject.served,
+            task=str(values.get("task", "")),
+            classes=class_names(values),
+            labels=tuple((name, len(lines)) for name, lines in labels.items()),
+        )
+
+    def _foreign_files(self, versions: Iterable[FoundVersion]) -> Iterator[Finding]:
+        for version in versions:
+            yield from check_model_file(self._found, version, _ONNX_FILE)
+
+    def _explain(self, error: NaiadError, rule: str, place: Path, findings: Iterable[Finding]) -> None:
+        """Tell a refusal by the findings that explain it; by its own text where nothing else does."""
+        self._add(findings)
+        if not any(finding.severity is Severity.ERROR for finding in self._findings):
+            self._add((_refusal(rule, place, str(error)),))
+
+    def _add(self, findings: Iterable[Finding]) -> None:
+        self._findings |= dict.fromkeys(findings)
+
+    @contextmanager
+    def _remarks(self) -> Iterator[None]:
+        """Turn what the backend warns about while it opens a model into notes."""
+        handler = _Remarks()
+        logger = logging.getLogger("naiad.backends")
+        logger.addHandler(handler)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+            place = str(self._config_path)
+            texts = [text.removeprefix(f"model '{self._found.name}': ") for text in handler.texts]
+            self._add(Finding("backend-remark", Severity.NOTE, Problem(place, 0, "", text)) for text in texts)
+
+
+class _Remarks(logging.Handler):
+    """Keeps the texts of warnings."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
+def _artifact(backend_model: BackendModel, definition: ModelDefinition) -> Artifact | None:
+    try:
+        return Artifact.of(backend_model, definition)
+    except NaiadError:
+        return None  # a backend whose models only the config describes
+
+
+def _refusal(rule: str, place: Path, text: str, fix: str = "") -> Finding:
+    """Return a finding in the words of the server itself."""
+    return Finding(rule, Severity.ERROR, Problem(str(place), 0, "", text, fix=fix))
+
+
+def _of_problem(rule: str, problem: Problem, corrected: str) -> Finding:
+    return Finding(rule, Severity.ERROR, problem, corrected.rstrip("\n"))
+
+
+def _make_nothing(*_: object, **__: object) -> Model:
+    raise AssertionError("a check makes no instances")

@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules that only matter to Ultralytics' client, `YOLO("http://host:8000/model")`: Triton serves such models happily.
+
+The client reads three things of a served config: inputs, outputs, and `parameters.metadata`. May import `vision`.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from naiad.config.proto import model_config_pb2
+from naiad.config.signature import ArtifactTensor
+from naiad.deployment.check import metadata
+from naiad.deployment.check.findings import Finding, Severity
+from naiad.deployment.check.subject import Subject, Tensor, model_dims, shown, tensor_text
+from naiad.deployment.names import suggest_model_name
+from naiad.vision.metadata import METADATA_PARAMETER, client_mistakes_for_file, read_metadata
+
+_SENDABLE = ("TYPE_FP32", "TYPE_FP16", "TYPE_UINT8")
+_INPUT, _OUTPUT = "images", "output0"
+"""What Ultralytics' exporter calls them."""
+
+_SERVER_READS_IT = "take the parameter away: the server reads the metadata from the model file"
+
+
+def check_for_ultralytics(subject: Subject) -> Iterator[Finding]:
+    """Yield what keeps Ultralytics' client from using the model, if it is one of Ultralytics'."""
+    if not _is_of_ultralytics(subject):
+        return
+    yield from _check_name(subject)
+    yield from _check_inputs(subject)
+    yield from _check_outputs(subject)
+    written = metadata.text_of(subject.written)
+    if written is not None:
+        yield from _check_text(subject, written)
+    values = metadata_values(subject)
+    if values is not None:
+        yield from _check_values(subject, values)
+        yield from _check_sizes(subject, values)
+    elif written is None:
+        yield _missing_metadata(subject)
+
+
+def metadata_values(subject: Subject) -> Mapping[str, object] | None:
+    """Return the metadata that the client is told, its values read; None where there is none that can be read."""
+    text = metadata.text_of(subject.written)
+    if text is None:
+        return _of_artifact(subject)
+    reading = metadata.read(text)
+    return None if reading.is_json else reading.values
+
+
+def _is_of_ultralytics(subject: Subject) -> bool:
+    """Tell an Ultralytics export by its metadata, else by the names that its exporter gives."""
+    if _of_artifact(subject) is not None or metadata.text_of(subject.written) is not None:
+        return True
+    inputs = [item.name for item in _inputs(subject)]
+    return inputs == [_INPUT] and any(item.name == _OUTPUT for item in _outputs(subject))
+
+
+def _of_artifact(subject: Subject) -> dict[str, object] | None:
+    return None if subject.artifact is None else read_metadata(subject.artifact.metadata)
+
+
+def _inputs(subject: Subject) -> list[Tensor]:
+    return list((subject.served or subject.written).input)
+
+
+def _outputs(subject: Subject) -> list[Tensor]:
+    return list((subject.served or subject.written).output)
+
+
+def _check_name(subject: Subject) -> Iterator[Finding]:
+    name = subject.definition.name
+    suffix = client_mistakes_for_file(name)
+    if suffix is None:
+        return
+    directory = subject.definition.found.directory
+    target = directory.with_name(suggest_model_name(name))
+    yield subject.finding(
+        "yolo-name",
+        Severity.ERROR,
+        f"Ultralytics' client takes a name with '{suffix}' in it for a file, and asks no server",
+        expected=f"a name such as '{target.name}'",
+        got=f"'{name}'",
+        fix=f"run: mv {directory} {target}",
+        corrected=f'name: "{target.name}"',
+    )
+
+
+def _check_inputs(subject: Subject) -> Iterator[Finding]:
+    for index, item in enumerate(_inputs(subject)):
+        data_type = model_config_pb2.DataType.Name(item.data_type)
+        if data_type not in _SENDABLE:
+            yield subject.finding(
+                "yolo-input-type",
+                Severity.ERROR,
+                f"Ultralytics' client cannot send input '{item.name}': it fails with KeyError: '{data_type}'",
+                field=f"input[{index}].data_type",
+                expected=f"one of {', '.join(_SENDABLE)}",
+                got=data_type,
+                fix="export the model again with a float input, or put a Cast at the beginning of its graph",
+                corrected=_as_float(item),
+            )
+    if _inputs(subject):
+        yield from _check_batch(subject, _inputs(subject)[0])
+
+
+def _as_float(item: Tensor) -> str:
+    tensor = ArtifactTensor(item.name, "FP32", model_dims(item))
+    return tensor_text("input", tensor, batching=False)
+
+
+def _check_batch(subject: Subject, item: Tensor) -> Iterator[Finding]:
+    dims = model_dims(item)
+    if (subject.served or subject.written).max_batch_size == 0 and len(dims) == 4 and dims[0] > 1:
+        yield subject.finding(
+            "yolo-fixed-batch",
+            Severity.ERROR,
+            f"the model takes {dims[0]} pictures at a time, neither more nor fewer; Ultralytics' client sends one",
+            field="input[0].dims",
+            expected="a batch dimension of -1, or of 1",
+            got=shown(dims),
+            fix="export the model again with a dynamic batch dimension: naiad deploy WEIGHTS.pt "
+            f"--name {subject.definition.name}",
+            corrected=f"dims: {shown((-1, *dims[1:]))}",
+        )
+
+
+def _check_outputs(subject: Subject) -> Iterator[Finding]:
+    given = _graph_outputs(subject)
+    if given != sorted(given):
+        yield subject.finding(
+            "yolo-output-order",
+            Severity.ERROR,
+            "Ultralytics' client sorts outputs by name, and takes them for others than they are",
+            field="output[0].name",
+            expected=f"names that sort as the model gives them, such as {_numbered(len(given))}",
+            got=f"{', '.join(given)}, which the client reads as {', '.join(sorted(given))}",
+            fix="keep the names that Ultralytics' exporter gives: rename the outputs in the graph, or export again",
+            corrected="\n".join(f'output {{ name: "output{index}" }}  # {name}' for index, name in enumerate(given)),
+        )
+    listed = {item.name for item in _outputs(subject)}
+    unlisted = [name for name in given if name not in listed]
+    if unlisted and listed and listed <= set(given) and subject.artifact is not None:
+        missing = [tensor for name in unlisted if (tensor := subject.artifact.find("output", name)) is not None]
+        batching = (subject.served or subject.written).max_batch_size > 0
+        yield subject.finding(
+            "yolo-output-missing",
+            Severity.ERROR,
+            f"output {', '.join(unlisted)} of the model file is not listed, so Ultralytics' client does not get it",
+            field="output[0]",
+            expected=", ".join(given),
+            got=", ".join(sorted(listed)),
+            fix="add what is missing, or leave all outputs out",
+            corrected="".join(tensor_text("output", tensor, batching=batching) for tensor in missing),
+        )
+
+
+def _graph_outputs(subject: Subject) -> list[str]:
+    if subject.artifact is None:
+        return []
+    return [tensor.name for tensor in subject.artifact.signature.outputs]
+
+
+def _numbered(count: int) -> str:
+    return ", ".join(f"output{index}" for index in range(count))
+
+
+def _check_text(subject: Subject, text: str) -> Iterator[Finding]:
+    """Check that the client can read the metadata that the user wrote."""
+    reading = metadata.read(text)
+    if reading.values is not None and not reading.is_json:
+        return
+    artifact = _of_artifact(subject)
+    if reading.is_json:
+        rule, message = "yolo-metadata-json", "metadata is JSON, but Ultralytics' client reads a Python literal"
+        fix = "write True, False and None for true, false and null"
+        corrected = metadata.block(reading.values or {})
+    else:
+        rule, message = "yolo-metadata-unreadable", "Ultralytics' client cannot read the metadata, and fails with it"
+        fix = "copy it from the model file, as one Python literal"
+        corrected = metadata.block(artifact) if artifact else ""
+    yield subject.finding(
+        rule,
+        Severity.ERROR,
+        message,
+        field=subject.parameter_field(METADATA_PARAMETER),
+        expected="the text of a Python dict, which ast.literal_eval reads",
+        got=f"{_start(text)} ({reading.reason})",
+        fix=f"{fix}; or {_SERVER_READS_IT}" if artifact else fix,
+        corrected=corrected,
+    )
+
+
+def _check_values(subject: Subject, values: Mapping[str, object]) -> Iterator[Finding]:
+    own = _of_artifact(subject)
+    field = subject.parameter_field(METADATA_PARAMETER)
+    objection = metadata.objection_to_names(values["names"]) if "names" in values else ""
+    if objection:
+        yield subject.finding(
+            "yolo-metadata-names",
+            Severity.ERROR,
+            "Ultralytics' client cannot use the class names in the metadata",
+            field=field,
+            expected="names numbered from 0 without gaps, such as {0: 'person', 1: 'bicycle'}",
+            got=objection,
+            fix="number them, or export the model again",
+            corrected=metadata.block(own) if own and field else "",
+        )
+    wanted = ["names", "stride", *(["kpt_shape"] if values.get("task") == "pose" else [])]
+    missing = [key for key in wanted if key not in values]
+    if missing:
+        yield subject.finding(
+            "yolo-metadata-incomplete",
+            Severity.WARNING,
+            f"metadata has no {' and no '.join(missing)}: Ultralytics' client guesses, and classes are called class0",
+            field=field,
+            expected=", ".join(wanted),
+            got=", ".join(map(str, values)),
+            fix=f"add what is missing{f', or {_SERVER_READS_IT}' if own else ''}",
+            corrected=metadata.block({key: own[key] for key in missing if key in own} | dict(values)) if own else "",
+        )
+    different = [key for key in ("task", "names", "stride", "imgsz", "end2end") if _differs(key, values, own or {})]
+    if field and different:
+        yield subject.finding(
+            "yolo-metadata-differs",
+            Severity.WARNING,
+            f"metadata says other things than the model file: {', '.join(different)}; is it another model's?",
+            field=field,
+            expected=_start(", ".join(f"{key}: {(own or {})[key]}" for key in different)),
+            got=_start(", ".join(f"{key}: {values[key]}" for key in different)),
+            fix=_SERVER_READS_IT,
+            corrected=metadata.block(own or {}),
+        )
+
+
+def _differs(key: str, values: Mapping[str, object], own: Mapping[str, object]) -> bool:
+    if key not in values or key not in own:
+        return False
+    if key == "names":
+        return metadata.class_names(values) != metadata.class_names(own)
+    left, right = (str(list(one)) if isinstance(one, tuple) else str(one) for one in (values[key], own[key]))
+    return left != right
+
+
+def _check_sizes(subject: Subject, values: Mapping[str, object]) -> Iterator[Finding]:
+    """Check that the model takes the sizes of pictures that the metadata makes the client send."""
+    if len(_inputs(subject)) != 1:
+        return
+    dims = model_dims(_inputs(subject)[0])
+    height_width = dims[-2:]
+    if len(dims) != _rank(subject, len(dims)) or len(dims) < 3 or height_width == (-1, -1):
+        return
+    if metadata.is_dynamic(values):
+        yield _fixed_dims(subject, values, dims)
+        return
+    size = metadata.image_size(values)
+    if size is not None and not all(have in (-1, want) for have, want in zip(height_width, size, strict=True)):
+        yield subject.finding(
+            "yolo-image-size",
+            Severity.ERROR,
+            f"Ultralytics' client sends pictures of {_size(size)}, as the metadata says, and the model refuses them",
+            field="input[0].dims",
+            expected=shown((*dims[:-2], *size)),
+            got=shown(dims),
+            fix="make the two agree: export the model again, with the imgsz that is wanted",
+            corrected=f"dims: {shown((*dims[:-2], *size))}",
+        )
+
+
+def _rank(subject: Subject, default: int) -> int:
+    """Return how many dims the input must have; other dims are wrong as a whole, which another rule tells."""
+    if subject.artifact is None or not subject.artifact.signature.inputs:
+        return default
+    return len(subject.artifact.signature.inputs[0].dims) - ((subject.served or subject.written).max_batch_size > 0)
+
+
+def _fixed_dims(subject: Subject, values: Mapping[str, object], dims: tuple[int, ...]) -> Finding:
+    tensor = subject.artifact.signature.inputs[0] if subject.artifact and subject.artifact.signature.inputs else None
+    if tensor is None or tensor.dims[-2:] == (-1, -1):
+        fix = "write -1 for height and width, as the model file has them; or leave inputs and outputs out"
+        corrected = _blocks_of_artifact(subject) or f"dims: {shown((*dims[:-2], -1, -1))}"
+    else:
+        fix = "export the model again with dynamic sizes, or say in its metadata that it is not dynamic"
+        arguments = values.get("args")
+        still = {"args": {**arguments, "dynamic": False}} if isinstance(arguments, Mapping) else {}
+        corrected = metadata.block({**values, **still})
+    return subject.finding(
+        "yolo-fixed-dims",
+        Severity.ERROR,
+        "the metadata says dynamic, so Ultralytics' client sends a photo as, say, 384x640: the dims refuse it with 400",
+        field="input[0].dims",
+        expected=shown((*dims[:-2], -1, -1)),
+        got=shown(dims),
+        fix=fix,
+        corrected=corrected,
+    )
+
+
+def _blocks_of_artifact(subject: Subject) -> str:
+    """Return the listed inputs and outputs as the model file has them; empty where it cannot be read."""
+    artifact = subject.artifact
+    if artifact is None:
+        return ""
+    batching = subject.written.max_batch_size > 0
+    listed: list[tuple[str, list[Tensor]]] = [
+        ("input", list(subject.written.input)),
+        ("output", list(subject.written.output)),
+    ]
+    return "".join(
+        tensor_text(kind, tensor, batching=batching, existing=item)
+        for kind, items in listed
+        for item in items
+        if (tensor := artifact.find(kind, item.name)) is not None
+    )
+
+
+def _missing_metadata(subject: Subject) -> Finding:
+    return subject.finding(
+        "yolo-metadata-missing",
+        Severity.WARNING,
+        "it looks like a YOLO model, but has no metadata: Ultralytics' client calls its classes class0, class1 and so "
+        "on, and cannot serve segment, pose and obb models at all",
+        expected="metadata_props in the model file, as Ultralytics' exporter writes them, or parameters.metadata",
+        got="neither",
+        fix="deploy the file as Ultralytics exported it (tools that optimise a graph may drop its metadata), or write "
+        "the block with the model's own values",
+        corrected=metadata.block(
+            {"task": "detect", "stride": 32, "imgsz": [640, 640], "names": {0: "first class", 1: "second class"}}
+        ),
+    )
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def _start(text: str, length: int = 60) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[:length]}…"
