@@ -46,6 +46,8 @@ def assert_same(served: Sequence[Results], local: Sequence[Results]) -> Compared
             assert_close(left.data, right.data, part)
             numbers += left.data.numel()
             boxes += len(left) if part in ("boxes", "obb") else 0
+            if part == "probs":
+                assert left.top5 == right.top5
             if part == "masks":
                 shares.append(float(left.data.float().mean()))
     return Compared(boxes, numbers, float(np.mean(shares)) if shares else 0.0)

@@ -52,6 +52,7 @@ def test_a_served_model_gives_the_numbers_of_the_local_one(
     if task == "classify":
         assert compared.numbers == 2 * 1000
         assert served[0].probs.top5 != served[1].probs.top5
+        assert all(result.probs.top1conf > 0.05 for result in served)
         return
     assert compared.boxes >= 100
     assert compared.numbers >= 6 * compared.boxes
