@@ -17,6 +17,7 @@ from naiad.errors import InvalidArgumentError
         (Problem("c", 0, "", "what is wrong"), "c: what is wrong"),
         (Problem("c", 0, "name", "what is wrong", got="that"), "c: name: what is wrong; got that"),
         (Problem("c", 1, "name", "what is wrong", fix="do so"), "c:1: name: what is wrong; do so"),
+        (Problem("c", 1, "", "what ist fälsch", got="\x1b[31m\n"), "c:1: what ist fälsch; got \\x1b[31m\\n"),
     ],
 )
 def test_problem_reads_as_one_line(problem: Problem, text: str) -> None:

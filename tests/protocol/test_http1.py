@@ -291,7 +291,7 @@ class TestReader:
         with pytest.raises(HttpError, match="http:// instead of https://"):
             reader.next_head()
 
-    @pytest.mark.parametrize("text", [b"\n", b"\0", b" GET", b"\rG", b"{}", b"get"])
+    @pytest.mark.parametrize("text", [b"\n", b"\0", b" GET", b"\rG", b"{}", b"get", b"\r\n\nGET / HTTP/1.1\r\n\r\n"])
     def test_refuses_at_once_what_is_no_request(self, text: bytes) -> None:
         assert read([text]) == [400]
 

@@ -33,7 +33,11 @@ class Problem:
             f"{word} {value}" for word, value in (("expected", self.expected), ("got", self.got)) if value
         )
         told = "; ".join(part for part in (self.message, comparison, self.fix) if part)
-        return ": ".join(part for part in (place, self.field, told) if part)
+        line = ": ".join(part for part in (place, self.field, told) if part)
+        if line.isprintable():
+            return line
+        # Control characters out of a config must not steer the terminal that shows this.
+        return "".join(char if char.isprintable() else repr(char)[1:-1] for char in line)
 
 
 class ConfigError(InvalidArgumentError):

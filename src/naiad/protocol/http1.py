@@ -61,6 +61,8 @@ class RequestReader:
             HttpError: it is malformed or too large.
         """
         self._skip_empty_lines()
+        if len(self.buffer):
+            self._check_first_byte()
         raw = self.buffer.take_head()
         if raw is None:
             self._refuse_early()
@@ -103,16 +105,18 @@ class RequestReader:
             if buffer.take(2) != b"\r\n":
                 raise HttpError(400, "malformed HTTP request: it begins with a bare CR")
 
-    def _refuse_early(self) -> None:
-        """Answer at once what can no longer become a good head, instead of waiting for its end."""
-        buffer, limits = self.buffer, self._limits
-        if not len(buffer):
-            return
+    def _check_first_byte(self) -> None:
+        """Refuse what is no request from its first byte on; llhttp would skip a bare LF, and see another method."""
+        buffer = self.buffer
         first = buffer.first_byte()
         if first == 0x16:
             raise HttpError(400, "this port speaks plain HTTP, got a TLS handshake; use http:// instead of https://")
         if not 0x41 <= first <= 0x5A and not (first == 0x0D and len(buffer) == 1):
             raise HttpError(400, "malformed HTTP request: it doesn't begin with a method such as GET or POST")
+
+    def _refuse_early(self) -> None:
+        """Answer at once what can no longer become a good head, instead of waiting for its end."""
+        buffer, limits = self.buffer, self._limits
         if len(buffer) >= limits.head_bytes:
             raise HttpError(431, self._too_large_head())
         if len(buffer) > limits.target_bytes + 32 and not buffer.holds(b"\r\n"):

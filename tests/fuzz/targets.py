@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is fuzzed: each target takes any bytes, and fails with whatever should not come out of the code under test."""
+
+import json
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from naiad.config.completion import complete_defaults, infer_backend
+from naiad.config.pbtxt import dump, parse
+from naiad.config.problems import ConfigError, Problem
+from naiad.config.support import unsupported_features
+from naiad.config.validation import validate
+from naiad.engine.signature import Signature
+from naiad.errors import NaiadError
+from naiad.protocol import documents
+from naiad.protocol.http1 import RequestReader, render_head
+from naiad.protocol.http1_head import HttpError, Limits, RequestHead
+from naiad.protocol.rest import decode_index_request, decode_infer, encode_error, encode_infer, parse_header_length
+from naiad.requests import InferResponse, OutputTensor
+from naiad.snapshots import ModelMetadata
+from naiad.tensors import DATATYPES
+
+
+@dataclass(frozen=True)
+class Target:
+    """A function under fuzz, and pieces of the grammar of what it reads."""
+
+    run: Callable[[bytes], None]
+    tokens: Sequence[bytes]
+
+
+def told(error: NaiadError, case: bytes) -> None:
+    """Assert that an error can be told to a client: JSON that is text, without control characters, and not too long."""
+    text = encode_error(str(error)).decode()
+    assert json.loads(text) == {"error": str(error)}
+    assert min(text) >= " "
+    assert len(text) < 6 * len(case) + 2000, f"{len(text)} characters of error"
+
+
+# -- HTTP/1.1
+
+_LIMITS = Limits(
+    head_bytes=4096, target_bytes=512, header_count=16, body_bytes=20_000, chunk_count=64, trailer_bytes=256
+)
+
+
+class _Body(bytearray):
+    def append(self, data: memoryview) -> None:  # type: ignore[override]
+        self.extend(data)
+
+
+def _requests(pieces: Sequence[bytes]) -> list[tuple[RequestHead, bytes] | tuple[int, str]]:
+    """Read a stream that comes in pieces; return heads with their bodies, and the error it ended with."""
+    reader = RequestReader(_LIMITS)
+    read: list[tuple[RequestHead, bytes] | tuple[int, str]] = []
+    current: tuple[RequestHead, _Body] | None = None
+    try:
+        for piece in pieces:
+            lent = bytearray(piece)
+            reader.buffer.lend(lent, len(lent))
+            while True:
+                if current is None:
+                    head = reader.next_head()
+                    if head is None:
+                        break
+                    current = head, _Body()
+                head, body = current
+                if not reader.read_body(body):
+                    break
+                read.append((head, bytes(body)))
+                current = None
+            reader.buffer.keep()
+            assert len(reader.buffer) <= _LIMITS.head_bytes + len(piece)
+    except HttpError as error:
+        told(error, b"".join(pieces))
+        read.append((error.status, str(error)))
+    return read
+
+
+def http(data: bytes) -> None:
+    """Read a stream of requests, whole and in pieces: they must be the same, and every head must make sense."""
+    whole = _requests([data])
+    for entry in whole:
+        match entry:
+            case (RequestHead() as head, bytes(body)):
+                assert head.path.startswith("/") or head.path == "*"
+                assert "?" not in head.path
+                assert head.version in {"1.0", "1.1"}
+                assert head.chunked or len(body) == head.content_length
+                assert len(body) <= _LIMITS.body_bytes
+                assert all(name == name.lower() for name in head.headers)
+                assert b"\n" not in b"".join([*head.headers, *head.headers.values()])
+            case (int(status), str()):
+                assert render_head(status, (), 0, None, keep_alive=False).startswith(b"HTTP/1.1 ")
+    cut = random.Random(len(data))
+    pieces, rest = [], data
+    while rest:
+        step = cut.choice((1, 2, 7, 100))
+        pieces.append(rest[:step])
+        rest = rest[step:]
+    cut_up = _requests(pieces)
+    assert [entry for entry in cut_up if isinstance(entry[0], RequestHead)] == [
+        entry for entry in whole if isinstance(entry[0], RequestHead)
+    ]
+    if len(cut_up) != len(whole):  # a head that grows too large may be refused before it has ended
+        assert cut_up[-1][0] in {414, 431}
+
+
+# -- Inference requests: a first line that is the header Inference-Header-Content-Length ("-": none), then the body
+
+_MAX_INPUT_BYTES = 20_000
+
+
+def _model(max_batch_size: int) -> tuple[ModelMetadata, Signature]:
+    tensors = "\n".join(
+        f'input {{ name: "I{name}" data_type: {row.config_name} dims: [ -1 ] optional: true }}\n'
+        f'output {{ name: "O{name}" data_type: {row.config_name} dims: [ -1 ] }}'
+        for name, row in DATATYPES.items()
+    )
+    signature = Signature.from_config(parse(f"max_batch_size: {max_batch_size}\n{tensors}", "c"), "m")
+    metadata = ModelMetadata(
+        "m", ("1",), "p", signature.metadata(signature.inputs), signature.metadata(signature.outputs), max_batch_size
+    )
+    return metadata, signature
+
+
+_MODELS = (_model(0), _model(4))
+_RAW = ModelMetadata("raw", ("1",), "p", _MODELS[0][0].inputs[:1], (), 0)
+_LABELS = {"OFP32": ("cat", "dog")}
+
+
+def rest(data: bytes) -> None:
+    """Decode a request, hold it against models, and answer as an identity model would."""
+    line, _, body = data.partition(b"\n")
+    try:
+        decode_index_request(body)
+    except NaiadError as error:
+        told(error, data)
+    for metadata, signature in (*_MODELS, (_RAW, _MODELS[0][1])):
+        try:
+            length = parse_header_length(None if line == b"-" else line, len(body))
+            request, encodings = decode_infer(memoryview(body), length, metadata, "", _MAX_INPUT_BYTES)
+            bound = signature.bind(request)
+            outputs = []
+            for name in bound.outputs:
+                array = bound.arrays.get(f"I{name[1:]}")
+                if array is not None:
+                    assert math.prod(array.shape) == array.size <= max(len(body), 1)
+                    assert signature.max_batch_size == 0 or array.shape[0] == bound.rows
+                    outputs.append(OutputTensor(name, name[1:], array.shape, array))
+            encoded = encode_infer(InferResponse("m", "1", tuple(outputs), request.id), encodings, _LABELS)
+            size = sum(map(len, encoded.buffers))
+            assert (encoded.json_length or size) <= size <= 64 * len(body) + 10_000
+        except NaiadError as error:
+            told(error, data)
+
+
+# -- config.pbtxt
+
+
+def config(data: bytes) -> None:
+    """Read, explain, complete, validate and show a config."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return  # told by the loader before it gets here
+    lines = text.count("\n") + 1
+    try:
+        read = parse(text, "m/config.pbtxt")
+        assert parse(dump(read), "m/config.pbtxt") == read
+        unsupported_features(read, "m/config.pbtxt", text)
+        inferred = infer_backend(read, ["model.onnx"], "m")
+        validate(inferred, "m", "m/config.pbtxt", text, gpus=(0,))
+        completed = complete_defaults(inferred, "m", gpus=(0,))
+        documents.dumps(documents.model_config(completed))
+        Signature.from_config(completed, "m")
+    except NaiadError as error:
+        told(error, data)
+        for problem in error.problems if isinstance(error, ConfigError) else ():
+            _check_problem(problem, lines)
+
+
+def _check_problem(problem: Problem, lines: int) -> None:
+    assert problem.message
+    assert 0 <= problem.line <= lines
+    assert str(problem).isprintable()
+
+
+# -- what cases are made of: pieces of the grammars
+
+_HTTP_TOKENS = tuple(
+    b"GET |POST |HEAD |PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n|/|/v2?|*| HTTP/1.1\r\n| HTTP/1.0\r\n|\r\n|\r\n\r\n|\n|\r|: |:| |\t"
+    b"|;e\r\n|abc|Host: h\r\n|Content-Length: 3\r\n|Transfer-Encoding: chunked\r\n|Transfer-Encoding: gzip, chunked\r\n"
+    b"|Connection: close\r\n|Expect: 100-continue\r\n|0\r\n\r\n|1\r\nx\r\n|ffffffffffffffff\r\n|\x16\x03\x01".split(
+        b"|"
+    )
+)
+_REST_TOKENS = tuple(
+    b'"inputs":|"outputs":|"parameters":|"name":|"shape":|"datatype":|"data":|"id":|"binary_data_size":|"classification":'
+    b'|"binary_data":|"sequence_id":|"IFP32"|"FP32"|"BYTES"|{|}|[|]|,|:|null|true|false|NaN|1e400|"|\\|"\\ud800"|-\n|0\n'.split(
+        b"|"
+    )
+)
+_CONFIG_TOKENS = tuple(
+    "{|}|[|]|<|>|:|,|;|\"|'|#|\n|\\|-|1|0.5|1e400|inf|nan|tRuE|müßte|\u2028|\x1b[31m|input |dims: |dims: [ -1 ]|name: "
+    "|backend: |data_type: TYPE_FP32|TYPE_INVALID|max_batch_size: |instance_group |parameters |key: |value: |[ext.e]: 1"
+    "|reshape { shape: [] }|version_policy { latest { num_versions: 0 } }".encode().split(b"|")
+)
+
+TARGETS: Mapping[str, Target] = {
+    "http": Target(http, _HTTP_TOKENS),
+    "rest": Target(rest, _REST_TOKENS),
+    "config": Target(config, _CONFIG_TOKENS),
+}
+
+CORPUS = Path(__file__).with_name("corpus")
+"""A folder for each target: good inputs, from which cases are made, and inputs that once went wrong."""
