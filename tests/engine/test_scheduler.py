@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from naiad.engine.batching import BatchPolicy, DynamicBatching, OneByOne
-from naiad.engine.execution import Outcome, Timings
+from naiad.engine.execution import Outcome
 from naiad.engine.instances import InstanceThread, OnOutcome
 from naiad.engine.pending import Pending
 from naiad.engine.queue import QueuePolicy, RequestQueue
@@ -15,7 +15,7 @@ from naiad.engine.scheduler import Scheduler
 from naiad.engine.signature import BoundRequest
 from naiad.errors import InternalError, NaiadError, UnavailableError
 from naiad.requests import InferRequest, InferResponse
-from naiad.telemetry.statistics import StatisticsRecorder
+from naiad.telemetry.statistics import StatisticsRecorder, Timings
 
 
 class ManualTimer:

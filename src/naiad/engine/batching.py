@@ -21,7 +21,14 @@ class Plan(NamedTuple):
 
 
 class BatchPolicy(Protocol):
-    """How waiting requests become batches."""
+    """How waiting requests become batches.
+
+    `is_immediate`: a request that finds a free instance and nobody waiting is a batch by itself.
+    """
+
+    @property
+    def is_immediate(self) -> bool:
+        """Whether `plan` would take a single request at once."""
 
     def plan(self, waiting: Iterable[Pending], now_ns: int) -> Plan:
         """Decide about `waiting` (oldest first, not empty) at `now_ns`; an instance is free."""
@@ -29,6 +36,8 @@ class BatchPolicy(Protocol):
 
 class OneByOne:
     """Triton's default scheduler: a request is an execution."""
+
+    is_immediate = True
 
     def plan(self, waiting: Iterable[Pending], now_ns: int) -> Plan:
         """Take the oldest."""
@@ -56,6 +65,11 @@ class DynamicBatching:
             preferred_rows=frozenset(batching.preferred_batch_size),
             max_delay_ns=batching.max_queue_delay_microseconds * 1000,
         )
+
+    @property
+    def is_immediate(self) -> bool:
+        """Whether there is no delay in which a batch may grow."""
+        return self.max_delay_ns == 0
 
     def plan(self, waiting: Iterable[Pending], now_ns: int) -> Plan:
         """Take the longest run of compatible requests, unless waiting for a preferred size may still pay."""

@@ -47,10 +47,14 @@ class DataPlane:
         return self._catalog.is_ready()
 
     def model_ready(self, name: str, version: str = "") -> bool:
-        """Tell whether a model can be asked; false also for one that does not exist, as Triton 2.51 has it."""
+        """Tell whether a model can be asked; false also for one that does not exist, as Triton 2.51 has it.
+
+        Raises:
+            InvalidArgumentError: `version` is no version.
+        """
         try:
             self._catalog.find(name, version)
-        except NaiadError:
+        except (NotFoundError, UnavailableError):
             return False
         return True
 
@@ -81,16 +85,17 @@ class DataPlane:
         """Return the figures of one model's ready versions, or of all models'.
 
         Raises:
-            InvalidArgumentError: unknown model or version (Triton's texts).
+            InvalidArgumentError: unknown model or version, or `version` is no version (Triton's texts).
         """
         if not name:
             return [model.statistics() for model in self._catalog.all_ready()]
         ready = self._catalog.ready_versions(name)
         if not ready:
             raise InvalidArgumentError(f"requested model '{name}' is not available")
-        if version and version not in ready:
-            raise InvalidArgumentError(f"requested model version is not available for model '{name}'")
-        return [self._catalog.find(name, one).statistics() for one in ([version] if version else ready)]
+        try:
+            return [self._catalog.find(name, one).statistics() for one in ([version] if version else ready)]
+        except (NotFoundError, UnavailableError):
+            raise InvalidArgumentError(f"requested model version is not available for model '{name}'") from None
 
     def index(self, ready_only: bool = False) -> Sequence[IndexEntry]:
         """Return the repository index."""

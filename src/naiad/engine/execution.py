@@ -16,18 +16,10 @@ from naiad.backends.base import ModelInstance
 from naiad.engine.signature import BoundRequest, ExpectedTensor, Signature
 from naiad.errors import InternalError, NaiadError
 from naiad.requests import OutputTensor
+from naiad.telemetry.statistics import Timings
 from naiad.tensors import Array
 
 _log = logging.getLogger(__name__)
-
-
-class Timings(NamedTuple):
-    """When each part of an execution was over, monotonic ns."""
-
-    start_ns: int
-    input_end_ns: int
-    infer_end_ns: int
-    output_end_ns: int
 
 
 class Outcome(NamedTuple):

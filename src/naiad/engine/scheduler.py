@@ -34,6 +34,7 @@ class Scheduler:
         preserve_ordering: bool = False,
     ) -> None:
         self._policy = policy
+        self._is_immediate = policy.is_immediate
         self._queue = queue
         self._idle = deque(instances)
         self._busy = 0
@@ -65,13 +66,17 @@ class Scheduler:
                 f"{id_prefix(pending.request.id)}Server is stopping, scheduler for model has stopped accepting new "
                 "inference requests"
             )
+        if self._is_immediate and self._idle and not self._queue:
+            # What the queue would decide, without the queue: this is the way of nearly every request to a tiny model.
+            self._join_line(pending)
+            self._start([pending])
+            return
         try:
             self._queue.add(pending, pending.arrived_ns)
         except UnavailableError:
             self._statistics.record_failure(FailureReason.REJECTED, 0)
             raise
-        if self._line is not None:
-            self._line.append(_Place(pending))
+        self._join_line(pending)
         self._pump()
 
     def cancel(self, pending: Pending) -> None:
@@ -116,6 +121,10 @@ class Scheduler:
             if wake_ns is not None:
                 self._timer = self._loop.call_later(max(wake_ns - now_ns, 0) / 1e9, self._pump)
             return
+
+    def _join_line(self, pending: Pending) -> None:
+        if self._line is not None:
+            self._line.append(_Place(pending))
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

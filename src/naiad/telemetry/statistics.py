@@ -7,7 +7,7 @@ figures, as Triton's do; `batches` has each execution once.
 
 import time
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple
 
 from naiad.snapshots import BatchStatistics, Duration, ModelStatistics
 
@@ -21,24 +21,13 @@ class FailureReason(Enum):
     OTHER = "OTHER"
 
 
-class ExecutionTimings(Protocol):
-    """When each part of an execution was over, monotonic ns."""
+class Timings(NamedTuple):
+    """When each part of an execution was over, monotonic ns: begun, inputs merged, computed, outputs split."""
 
-    @property
-    def start_ns(self) -> int:
-        """When it began."""
-
-    @property
-    def input_end_ns(self) -> int:
-        """When the inputs were merged."""
-
-    @property
-    def infer_end_ns(self) -> int:
-        """When the model had computed."""
-
-    @property
-    def output_end_ns(self) -> int:
-        """When the outputs were split."""
+    start_ns: int
+    input_end_ns: int
+    infer_end_ns: int
+    output_end_ns: int
 
 
 class _Sum:
@@ -68,10 +57,11 @@ class _BatchSums:
         self.infer = _Sum()
         self.output = _Sum()
 
-    def add(self, timings: ExecutionTimings) -> None:
-        self.input.add(timings.input_end_ns - timings.start_ns)
-        self.infer.add(timings.infer_end_ns - timings.input_end_ns)
-        self.output.add(timings.output_end_ns - timings.infer_end_ns)
+    def add(self, timings: Timings) -> None:
+        start_ns, input_end_ns, infer_end_ns, output_end_ns = timings
+        self.input.add(input_end_ns - start_ns)
+        self.infer.add(infer_end_ns - input_end_ns)
+        self.output.add(output_end_ns - infer_end_ns)
 
 
 class StatisticsRecorder:
@@ -88,7 +78,7 @@ class StatisticsRecorder:
         self._batches: dict[int, _BatchSums] = {}
         self._failures = {reason.value: 0 for reason in FailureReason}
 
-    def record_execution(self, rows: int, timings: ExecutionTimings, *, failed: bool) -> None:
+    def record_execution(self, rows: int, timings: Timings, *, failed: bool) -> None:
         """Add one execution of `rows` rows; a failed one counts for nothing but its requests' failures."""
         if failed:
             return
@@ -98,9 +88,7 @@ class StatisticsRecorder:
             batch = self._batches[rows] = _BatchSums()
         batch.add(timings)
 
-    def record_success(
-        self, rows: int, arrived_ns: int, queued_ns: int, timings: ExecutionTimings, now_ns: int
-    ) -> None:
+    def record_success(self, rows: int, arrived_ns: int, queued_ns: int, timings: Timings, now_ns: int) -> None:
         """Add one answered request of `rows` rows; times are monotonic ns."""
         self._inference_count += rows
         self._last_inference_ms = time.time_ns() // 1_000_000
