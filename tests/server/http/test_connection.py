@@ -70,6 +70,10 @@ class Client:
         """Return what comes until the server closes."""
         return await self._reader.read()
 
+    def end(self) -> None:
+        """Send no more, but go on reading."""
+        self._writer.write_eof()
+
     def close(self) -> None:
         self._writer.close()
 
@@ -341,6 +345,21 @@ class TestDisconnect:
                 assert held.exchanges[0].cancelled
                 held.exchanges[0].respond(200)  # nobody is there; nothing happens
                 assert (await (await site.client()).ask(b"broken\r\n")).status == 400
+
+        run(scenario())
+
+    def test_a_client_that_ends_its_stream_has_left(self, run: Run) -> None:
+        """A half-closed connection looks like a closed one, so it cannot be waited for."""
+
+        async def scenario() -> None:
+            held = Held()
+            async with serving(held) as site:
+                client = await site.client()
+                client.send(GET)
+                await held.wait()
+                client.end()
+                assert await client.rest() == b""
+                assert held.cancelled == ["/a"]
 
         run(scenario())
 

@@ -2,6 +2,7 @@
 """The HTTP port's whole table over a data plane with a fake model: statuses, content types and texts."""
 
 import asyncio
+import gc
 import gzip
 import json
 import zlib
@@ -269,6 +270,7 @@ class TestInfer:
         length = int(answer.fields["Inference-Header-Content-Length"])
         assert unpacked[length:] == body[int(json_length) :]
         api.slow_work.close()  # its threads let go of what they made
+        gc.collect()  # and so does the loop, which is gone
         assert api.budget.in_flight_bytes == 0
 
     def test_errors_are_never_compressed(self, api: Api) -> None:
