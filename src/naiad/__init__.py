@@ -28,12 +28,14 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    if name == "errors":
-        return importlib.import_module("naiad.errors")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'naiad' has no attribute '{name}'; it has {', '.join(__all__)}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+if not TYPE_CHECKING:  # or a checker would take every misspelt name for an object
+
+    def __getattr__(name: str) -> object:
+        if name == "errors":
+            return importlib.import_module("naiad.errors")
+        if name not in _HOMES:
+            raise AttributeError(f"module 'naiad' has no attribute '{name}'; it has {', '.join(__all__)}")
+        return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
