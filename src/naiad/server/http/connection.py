@@ -26,8 +26,8 @@ from naiad.server.http.bodies import BodyBudget, BodyBuffer
 from naiad.server.http.exchange import JSON, Buffers, Exchange, Handler
 
 _RECEIVE_BYTES = 64 * 1024
-_SMALL_BODY_BYTES = _RECEIVE_BYTES
-"""A body up to this size that has come with its head is copied out and not charged to the budget."""
+_SMALL_BODY_BYTES = 16 * 1024
+"""A body up to this size waits for its end where heads do, and is copied out and not charged to the budget."""
 _JOINED_RESPONSE_BYTES = 16 * 1024
 """Up to here copying a response into one buffer is cheaper than a vectored write."""
 
@@ -216,13 +216,14 @@ class Connection(asyncio.BufferedProtocol):
             if head is None:
                 self._wait_for_head()
                 return False
+        if self._body is None:
             small_body = reader.take_body(_SMALL_BODY_BYTES)
             if small_body is not None:
                 self._dispatch(head, small_body)
                 return len(reader.buffer) > 0
-            self._begin_body(head)
-        assert self._body is not None  # noqa: S101 - goes with `_head`
-        if not reader.read_body(self._body):
+            if self._head is None:
+                self._begin_body(head)
+        if self._body is None or not reader.read_body(self._body):
             return False
         self._dispatch(head, self._take_body())
         return len(reader.buffer) > 0
@@ -233,10 +234,11 @@ class Connection(asyncio.BufferedProtocol):
             self._enter(phase)
 
     def _begin_body(self, head: RequestHead) -> None:
-        if not head.chunked:
+        if head.chunked:
+            self._body = BodyBuffer(self._state.budget, None)
+        elif head.content_length > _SMALL_BODY_BYTES:
             self._state.budget.admit(head.content_length)
-        expected = None if head.chunked else head.content_length
-        self._body = BodyBuffer(self._state.budget, expected, _json_length(head))
+            self._body = BodyBuffer(self._state.budget, head.content_length, _json_length(head))
         self._body_mark = 0
         self._head = head
         self._enter(Phase.BODY)
@@ -378,7 +380,7 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.abort()
 
     def _check_progress(self, times: TimeLimits) -> None:
-        received = 0 if self._body is None else self._body.length
+        received = len(self._reader.buffer) if self._body is None else self._body.length
         if received - self._body_mark < times.body_progress_bytes:
             text = f"request body advanced by less than {times.body_progress_bytes} bytes in {times.body_s:g} s"
             self._refuse(HttpError(408, f"{text}, send it without pauses"))
