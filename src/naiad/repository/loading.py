@@ -118,9 +118,9 @@ class Loader:
         config = parse(text, source=_source(found))
         chosen = choose_versions(config, (version.number for version in found.versions))
         versions = tuple(version for version in found.versions if version.number in chosen)
-        # Loose files count where no version is there to look at: the backend is then known, and what is
-        # reported is the missing version.
-        filenames = next((version.filenames for version in versions), found.filenames)
+        # Where the policy leaves no version, another one or loose files tell the backend, so that what is reported is
+        # the missing version.
+        filenames = next((version.filenames for version in (*versions, *found.versions)), found.filenames)
         return ModelDefinition(found, infer_backend(config, filenames, found.name), text, versions)
 
     def problems(self, definition: ModelDefinition) -> tuple[Problem, ...]:

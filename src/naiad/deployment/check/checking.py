@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from naiad.backends.base import BackendModel
@@ -20,6 +21,7 @@ from naiad.deployment.check.findings import Finding, Severity
 from naiad.deployment.check.graph import explain_disagreement
 from naiad.deployment.check.layout import (
     check_duplicate,
+    check_format,
     check_layout,
     check_missing_versions,
     check_model_file,
@@ -98,7 +100,7 @@ class _ModelCheck:
             self._found.directory,
             tuple(version.number for version in self._found.versions),
             tuple(served),
-            tuple(sorted(self._findings, key=lambda finding: _SEVERITIES.index(finding.severity))),
+            tuple(sorted(self._findings, key=_reading_order)),
         )
 
     def _read(self) -> ModelDefinition | None:
@@ -109,7 +111,8 @@ class _ModelCheck:
             self._add(_of_problem("config-syntax", one, corrected_line(one, text)) for one in error.problems)
         except NaiadError as error:
             # No backend fits the files, which is a matter of the files most of the time.
-            self._explain(error, "backend", self._config_path, self._foreign_files(self._found.versions[-1:]))
+            files = (check_model_file(self._found, version, _ONNX_FILE) for version in self._found.versions[-1:])
+            self._explain(error, "backend", self._config_path, chain.from_iterable(files))
         return None
 
     def _check_definition(self, definition: ModelDefinition) -> list[ServedVersion]:
@@ -120,7 +123,8 @@ class _ModelCheck:
         try:
             problems = self._loader.problems(definition)
         except NaiadError as error:
-            self._explain(error, "backend", self._config_path, self._foreign_files(definition.versions))
+            files = (check_format(self._found, version) for version in definition.versions)
+            self._explain(error, "backend", self._config_path, chain.from_iterable(files))
             return []
         subjects = [self._look_at(definition, version, problems) for version in definition.versions]
         artifact = next((subject.artifact for subject in reversed(subjects) if subject.artifact), None)
@@ -189,7 +193,15 @@ class _ModelCheck:
                 for one in new
             )
         except NaiadError as error:
-            self._explain(error, "graph", self._config_path, explain_disagreement(subject))
+            told_blocks = {_block(one.field) for one in told}
+            findings = explain_disagreement(subject)
+            self._explain(
+                error,
+                "graph",
+                self._config_path,
+                (one for one in findings if _block(one.problem.field) not in told_blocks),
+                is_told=bool(told),
+            )
         return subject
 
     def _served(self, subject: Subject) -> ServedVersion | None:
@@ -210,14 +222,12 @@ class _ModelCheck:
             labels=tuple((name, len(lines)) for name, lines in labels.items()),
         )
 
-    def _foreign_files(self, versions: Iterable[FoundVersion]) -> Iterator[Finding]:
-        for version in versions:
-            yield from check_model_file(self._found, version, _ONNX_FILE)
-
-    def _explain(self, error: NaiadError, rule: str, place: Path, findings: Iterable[Finding]) -> None:
+    def _explain(
+        self, error: NaiadError, rule: str, place: Path, findings: Iterable[Finding], *, is_told: bool = False
+    ) -> None:
         """Tell a refusal by the findings that explain it; by its own text where nothing else does."""
         self._add(findings)
-        if not any(finding.severity is Severity.ERROR for finding in self._findings):
+        if not is_told and not any(finding.severity is Severity.ERROR for finding in self._findings):
             self._add((_refusal(rule, place, str(error)),))
 
     def _add(self, findings: Iterable[Finding]) -> None:
@@ -247,6 +257,16 @@ class _Remarks(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.texts.append(record.getMessage())
+
+
+def _reading_order(finding: Finding) -> tuple[int, str, int]:
+    """Return the key that puts the worst first, and the lines of a file in order."""
+    return _SEVERITIES.index(finding.severity), finding.problem.file, finding.problem.line
+
+
+def _block(field: str) -> str:
+    """Return the outermost field: `input[0]` of `input[0].dims[1]`."""
+    return field.partition(".")[0]
 
 
 def _artifact(backend_model: BackendModel, definition: ModelDefinition) -> Artifact | None:

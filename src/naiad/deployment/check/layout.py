@@ -90,8 +90,8 @@ def check_model_file(found: FoundModel, version: FoundVersion, filename: str) ->
     if path.is_file():
         yield from _check_content(found, path)
         return
-    candidates = _weights(version.filenames)
-    onnx = [name for name in candidates if name.endswith(_ONNX)]
+    onnx = [name for name in version.filenames if name.endswith(_ONNX)]
+    others = tuple(check_format(found, version))
     if onnx:
         yield _finding(
             "file-name",
@@ -103,8 +103,8 @@ def check_model_file(found: FoundModel, version: FoundVersion, filename: str) ->
             fix=f"run: mv {version.directory / onnx[0]} {path}; or name it in {CONFIG_FILENAME}",
             corrected=f'default_model_filename: "{onnx[0]}"',
         )
-    elif candidates:
-        yield _wrong_slot(found, version.directory / candidates[0], path)
+    elif others:
+        yield from others
     else:
         yield _finding(
             "no-model-file",
@@ -115,6 +115,27 @@ def check_model_file(found: FoundModel, version: FoundVersion, filename: str) ->
             got=", ".join(version.filenames) or "an empty directory",
             fix=_move_up(version, path) or f"put the ONNX file there, as {path}",
             corrected=str(path),
+        )
+
+
+def check_format(found: FoundModel, version: FoundVersion) -> Iterator[Finding]:
+    """Yield the weights of a version that are of another format than ONNX."""
+    for name in version.filenames:
+        if not name.endswith(_OTHER_WEIGHTS):
+            continue
+        file = version.directory / name
+        content = foreign_content(file) if file.is_file() else None
+        weights = file if file.suffix == ".pt" else "WEIGHTS.pt"
+        yield _finding(
+            "file-format",
+            Severity.ERROR,
+            file,
+            f"'{file.suffix}' files are not served in this version of Naiad",
+            expected=_DEFAULT_FILE,
+            got=f"{name}, {content.what}" if content else name,
+            fix="export the model to ONNX: "
+            f"naiad deploy {weights} --name {found.name} --repository {found.directory.parent}",
+            corrected=str(version.directory / _DEFAULT_FILE),
         )
 
 
@@ -172,22 +193,6 @@ def _check_content(found: FoundModel, path: Path) -> Iterator[Finding]:
             fix=content.fix.format(file=path, name=found.name, repository=found.directory.parent),
             corrected=str(path),
         )
-
-
-def _wrong_slot(found: FoundModel, file: Path, wanted: Path) -> Finding:
-    content = foreign_content(file)
-    fix = f"naiad deploy {file if file.suffix == '.pt' else 'WEIGHTS.pt'} --name {found.name}"
-    return _finding(
-        "file-format",
-        Severity.ERROR,
-        file,
-        f"'{file.suffix}' files are not served in this version of Naiad"
-        + (f" (this one is {content.what})" if content else ""),
-        expected=wanted.name,
-        got=file.name,
-        fix=f"export the model to ONNX: {fix} --repository {found.directory.parent}",
-        corrected=str(wanted),
-    )
 
 
 def _move_up(version: FoundVersion, path: Path) -> str:

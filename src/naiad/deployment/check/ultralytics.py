@@ -52,8 +52,10 @@ def _is_of_ultralytics(subject: Subject) -> bool:
     """Tell an Ultralytics export by its metadata, else by the names that its exporter gives."""
     if _of_artifact(subject) is not None or metadata.text_of(subject.written) is not None:
         return True
-    inputs = [item.name for item in _inputs(subject)]
-    return inputs == [_INPUT] and any(item.name == _OUTPUT for item in _outputs(subject))
+    if subject.artifact is None:
+        return False
+    inputs, outputs = ([tensor.name for tensor in subject.artifact.tensors(kind)] for kind in ("input", "output"))
+    return inputs == [_INPUT] and _OUTPUT in outputs
 
 
 def _of_artifact(subject: Subject) -> dict[str, object] | None:
