@@ -85,6 +85,16 @@ def test_a_client_that_goes_away_frees_its_place_in_the_queue(repository: Path, 
         assert _statistics(server) == {"pending": 0, "success": 2, "CANCELED": 1, "REJECTED": 1, "exec": 2}
 
 
+def test_a_server_that_is_told_to_stop_finishes_what_it_has_begun(repository: Path, tmp_path: Path) -> None:
+    builtin(repository, "slow", parameters={"kind": "delay", "delay_us": "1000000"})
+    with serving(repository, log=tmp_path / "log") as server, _ask(server) as connection:
+        server.metrics()  # once this has been answered, the request is with the model
+        server.process.terminate()
+        assert connection.recv(64).startswith(b"HTTP/1.1 200 ")
+        assert server.process.wait(timeout=30) == 0
+    assert "Signal (15) received." in server.said()
+
+
 def test_metrics_are_prometheus_text_and_count(repository: Path, tmp_path: Path) -> None:
     builtin(repository, 'quoted "name"')
     builtin(repository, "plain")

@@ -16,6 +16,7 @@ import tritonclient.http
 from tests.e2e.comparison import TOLERANCE, add_model, assert_same, predict
 from tests.e2e.exports import TASKS, Exports, names_of
 from tests.e2e.serving import Serving, serving
+from tests.e2e.triton_clients import tensor
 
 import naiad
 
@@ -117,3 +118,25 @@ def test_a_server_inside_this_process_serves_ultralytics(exports: Exports, repos
     assert [output.name for output in direct.outputs] == ["output0", "output1"]
     for output, array in zip(direct.outputs, expected, strict=True):
         np.testing.assert_allclose(output.data, array, rtol=1e-5, atol=TOLERANCE)
+
+
+def test_concurrent_requests_of_mixed_shapes_get_their_own_rows(server: Serving, exports: Exports) -> None:
+    """Rows of equal shape are computed together, and each request gets what it would have got alone."""
+    export, model = exports.random("detect", is_dynamic=True), _name("detect", True)
+    random = np.random.default_rng(7)
+    shapes = [(rows, 3, 256, width) for width in (256, 320) for rows in (1, 2, 1, 3, 1, 1, 2, 1)]
+    images = [random.random(shape, dtype=np.float32) for shape in shapes]
+    with tritonclient.http.InferenceServerClient(server.http, concurrency=len(images)) as client:
+
+        def executions() -> int:
+            return int(client.get_inference_statistics(model)["model_stats"][0]["execution_count"])
+
+        before = executions()
+        asked = [client.async_infer(model, [tensor("images", image)]) for image in images]
+        answers = [one.get_result().as_numpy("output0") for one in asked]
+        executed = executions() - before
+    session = onnxruntime.InferenceSession(export.path, providers=["CPUExecutionProvider"])
+    for image, answer in zip(images, answers, strict=True):
+        (expected,) = session.run(["output0"], {"images": image})
+        np.testing.assert_allclose(answer, expected, rtol=1e-5, atol=TOLERANCE)
+    assert executed < len(images)
