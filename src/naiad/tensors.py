@@ -129,27 +129,25 @@ def decode_bytes(buffer: memoryview | bytes, shape: Sequence[int], tensor: str, 
             )
         start = position + _LENGTH.size
         if start > end:
-            raise _cut_short("string length indicator", tensor, model, _LENGTH.size, end - position)
+            raise InvalidArgumentError(
+                f"incomplete string length indicator for inference input '{tensor}' for model '{model}', expecting "
+                f"{_LENGTH.size} bytes but only {end - position} bytes available. Please make sure the string length "
+                "indicator is in one buffer."
+            )
         position = start + _LENGTH.unpack_from(view, position)[0]
         if position > end:
-            raise _cut_short("string", tensor, model, position - start, end - start)
+            raise InvalidArgumentError(
+                f"incomplete string data for inference input '{tensor}', expecting string of length "
+                f"{position - start} but only {end - start} bytes available"
+            )
         elements.append(view[start:position].tobytes())
     if len(elements) != count:
         raise InvalidArgumentError(
-            f"expected {count} string elements for inference input '{tensor}' for model '{model}', "
-            f"got {len(elements)}"
+            f"expected {count} string elements for inference input '{tensor}' for model '{model}', got {len(elements)}"
         )
     array = np.empty(count, dtype=object)
     array[:] = elements
     return array.reshape(tuple(shape))
-
-
-def _cut_short(what: str, tensor: str, model: str, expected: int, available: int) -> InvalidArgumentError:
-    return InvalidArgumentError(
-        f"incomplete {what} for inference input '{tensor}' for model '{model}', expecting {expected} bytes but only "
-        f"{available} bytes available. Please make sure the string length indicator is in one-byte little-endian "
-        "format."
-    )
 
 
 def bf16_to_float32(array: Array) -> npt.NDArray[np.float32]:

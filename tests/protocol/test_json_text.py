@@ -17,6 +17,7 @@ def test_what_is_not_json_in_the_strict_sense_is_read_as_triton_reads_it() -> No
     assert math.isnan(nan)
     assert infinities == [math.inf, -math.inf, math.inf]
     assert json_text.loads(b"\xef\xbb\xbf{}") == {}
+    assert json_text.loads(b'{"a": 1}\0\0\x80?') == {"a": 1}
 
 
 @pytest.mark.parametrize("text", [b"[18446744073709551616]", b"[18446744073709551616, NaN]"])
@@ -33,6 +34,8 @@ def test_integers_beyond_64_bits_are_floats_whichever_parser_reads_them(text: by
         (b'{"a":', "Invalid value. at 5"),
         (b'{"a":"\x01"}', "Invalid escape character in string. at 6"),
         (b'{"a":"\xff"}', "Invalid encoding in string. at 6"),
+        (b"{} \xff", "The document root must not be followed by other values. at 3"),
+        (b'{"a\0": 1}', "Missing a closing quotation mark in string. at 3"),
         (b"[" + b"9" * 400 + b"]", "Number too big to be stored in double. at 1"),
     ],
 )

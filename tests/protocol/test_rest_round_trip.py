@@ -19,7 +19,8 @@ MODEL = ModelMetadata("m", ("1",), "python", (), ())
 NO_JSON = {"FP16", "BF16"}
 """Triton has no JSON form for them."""
 
-SHAPES = st.lists(st.integers(0, 3), max_size=3)
+SHAPES = st.lists(st.integers(0, 3), min_size=1, max_size=3)
+"""No shape of `[]`, which has no elements for Triton."""
 
 
 @st.composite

@@ -4,6 +4,7 @@
 orjson does the work. Text that it refuses goes to RapidJSON, the library inside Triton, which accepts NaN and
 Infinity, and whose reasons and offsets Triton tells its clients. All these errors are INTERNAL in Triton, so the
 client sees status 500.
+A zero byte ends the text, as in Triton's C++.
 Where this differs from Triton: text that is not UTF-8 is refused, and of a key that is given twice the last value
 counts (Triton: the first).
 May import `errors`, orjson and rapidjson, nothing else.
@@ -26,6 +27,7 @@ MISSING: Final = object()
 
 _NUMBERS: Final = rapidjson.NM_NATIVE | rapidjson.NM_NAN
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_WITHOUT_ENCODING: Final = bytes(range(128)) + b"?" * 128
 _REASON: Final = re.compile(r"Parse error at offset (\d+): (.*)", re.DOTALL)
 # Possessive, so that a long string takes no memory for ways back.
 _BRACKETS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
@@ -44,7 +46,7 @@ def loads(text: bytes | memoryview) -> Any:  # noqa: ANN401 - JSON is anything
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        return _loads_slowly(bytes(text).removeprefix(_BYTE_ORDER_MARK))
+        return _loads_slowly(bytes(text).partition(b"\0")[0].removeprefix(_BYTE_ORDER_MARK))
 
 
 def _loads_slowly(text: bytes) -> Any:  # noqa: ANN401 - JSON is anything
@@ -57,6 +59,7 @@ def _loads_slowly(text: bytes) -> Any:  # noqa: ANN401 - JSON is anything
         offset, reason = match.groups() if match else ("0", str(error))
         raise _parse_error(reason.replace(*_CONTROL_CHARACTER), offset) from None
     except UnicodeDecodeError as error:
+        _loads_slowly(text.translate(_WITHOUT_ENCODING))  # Triton would tell of bad grammar, so that comes first
         raise _parse_error("Invalid encoding in string.", error.start) from None
 
 

@@ -39,13 +39,14 @@ def decode_inputs(
         row = DATATYPES.get(datatype)
         shape, elements = _shape(entry, name, row.dtype.itemsize if row else 1)
         data: Array | memoryview
-        if size is None:
+        if size is None and elements:
             if row is None:
                 raise InvalidArgumentError(f"invalid datatype for input {name}")
             declaration = tensor_json.Declaration(name, row, elements)
             data = _decode_json(entry["data"], declaration, request_id, model, max_input_bytes)
         else:
-            start, position = position, position + size
+            # Of an input with no elements Triton does not look at the `data`.
+            start, position = position, position + (size or 0)
             if position > len(tail):
                 raise InvalidArgumentError(
                     f"unexpected size for input '{name}', expecting {position - len(tail)} additional bytes for model "
@@ -103,9 +104,9 @@ def check_shared_memory_range(parameters: Mapping[str, Any]) -> None:
 
 
 def _shape(entry: Mapping[str, Any], name: str, item_bytes: int) -> tuple[tuple[int, ...], int]:
-    """Return the shape of an input and its number of elements."""
+    """Return the shape of an input and its number of elements, which Triton takes to be 0 for a shape of `[]`."""
     shape = json_text.array(entry, "shape")
-    elements, volume = 1, 1
+    elements, volume = int(bool(shape)), 1
     for dimension in shape:
         if type(dimension) is not int or dimension < 0:
             raise json_text.access_error("Unable to parse 'shape'", "shape", dimension, "unsigned-integer")
