@@ -50,6 +50,16 @@ def test_only_the_outputs_asked_for_are_given(tmp_path: Path) -> None:
     assert run(config_of(), tmp_path, ("D",)) == {"D": [b"x", b""]}
 
 
+def test_an_output_without_its_input_is_refused_with_the_fix(tmp_path: Path) -> None:
+    instance = opened(config_of(), tmp_path).create_instance(config_of(), Placement("m_0"))
+    inputs = {"A": np.array([1.0], np.float32)}
+    assert list(instance.run(inputs, ("C",))) == ["C"]
+    with pytest.raises(
+        InvalidArgumentError, match="input 'B' is not in the request; send it, or name in 'outputs' only"
+    ):
+        instance.run(inputs, ("C", "D"))
+
+
 def test_a_delay_lasts_as_long_as_the_config_says(tmp_path: Path) -> None:
     start_ns = time.perf_counter_ns()
     run(config_of(kind="delay", delay_us="20000"), tmp_path)

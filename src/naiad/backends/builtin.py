@@ -110,12 +110,19 @@ class _BuiltinInstance:
 
         Raises:
             InternalError: the model is of kind `fail`.
+            InvalidArgumentError: an optional input is left out, and the output that repeats it is asked for.
         """
         if self.behaviour.kind == "fail":
             raise InternalError(self.behaviour.message)
         if self.behaviour.kind == "delay":
             time.sleep(self.behaviour.delay_us / 1e6)
-        return {name: inputs[self.sources[name]] for name in outputs}
+        try:
+            return {name: inputs[self.sources[name]] for name in outputs}
+        except KeyError as error:
+            raise InvalidArgumentError(
+                f"the outputs of this model repeat its inputs, and input {error} is not in the request; send it, or "
+                "name in 'outputs' only those whose input is there"
+            ) from None
 
     def close(self) -> None:
         """Nothing is held."""
