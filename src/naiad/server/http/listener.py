@@ -54,7 +54,7 @@ class HttpServer:
                 lambda: Connection(self._state), address, port, backlog=_BACKLOG, reuse_port=reuse_port or None
             )
         except OSError as error:
-            raise UnavailableError(_binding_failure(address, port, error)) from error
+            raise UnavailableError(binding_failure(address, port, error)) from error
         self._port = self._server.sockets[0].getsockname()[1]
         self._on_tick()
 
@@ -102,7 +102,8 @@ class HttpServer:
         self._tick = loop.call_later(state.settings.times.tick_s, self._on_tick)
 
 
-def _binding_failure(address: str, port: int, error: OSError) -> str:
+def binding_failure(address: str, port: int, error: OSError) -> str:
+    """Return what to tell whoever wanted to listen there."""
     where = f"cannot listen on {address}:{port}"
     if error.errno == errno.EADDRINUSE:
         return f"{where}: the port is in use; stop what listens there, or choose another port (0 takes a free one)"

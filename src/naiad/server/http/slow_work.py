@@ -1,34 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
 """A few threads for what would hold up the event loop: compression and large JSON.
 
-May import `exchange`, nothing else.
+May import nothing of Naiad.
 """
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
-
-from naiad.server.http.exchange import Exchange
+from typing import Protocol, TypeVar
 
 T = TypeVar("T")
 
 
+class Asker(Protocol):
+    """A request that is being handled: an HTTP exchange or a gRPC call."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the client has gone."""
+
+    def run(self, function: Callable[[], None], /) -> None:
+        """Call `function` and make what it raises the answer."""
+
+
 class SlowWork:
-    """Runs steps of handling a request off the loop. Each connection has at most one, so what can wait is bounded."""
+    """Runs steps of handling a request off the loop. An HTTP connection has at most one, a gRPC
+    connection one for each stream, so what can wait is bounded."""
 
     def __init__(self, threads: int = 2) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="naiad-http")
 
-    def run(self, exchange: Exchange, work: Callable[[], T], then: Callable[[T], None]) -> None:
+    def run(self, asker: Asker, work: Callable[[], T], then: Callable[[T], None]) -> None:
         """Call `work` in a thread, then `then` with its result on the loop, if the client is still there.
 
-        What either raises becomes the exchange's answer.
+        What either raises becomes the asker's answer.
         """
 
         def finish(done: asyncio.Future[T]) -> None:
-            if not exchange.cancelled and not done.cancelled():
-                exchange.run(lambda: then(done.result()))
+            if not asker.cancelled and not done.cancelled():
+                asker.run(lambda: then(done.result()))
             elif not done.cancelled():
                 done.exception()  # seen; nobody waits for it
 

@@ -1,0 +1,383 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One gRPC call: joins its messages, hands them to the method's handler, and sends what that answers.
+
+May import `protocol`, `errors` and `server.http`'s `bodies`; knows nothing of sockets beyond the `Session` that it belongs to.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, ParamSpec, Protocol
+
+from naiad.errors import InternalError, NaiadError
+from naiad.protocol.grpc_call import (
+    OK_TRAILERS,
+    RESPONSE_HEADERS,
+    CallHead,
+    GrpcError,
+    GrpcStatus,
+    response_headers,
+    status_of,
+    trailers,
+    trailers_only,
+)
+from naiad.protocol.grpc_messages import Message, MessageReader, compress, decompress, message_prefix
+from naiad.protocol.http2.connection import Connection
+from naiad.protocol.http2.faults import ErrorCode
+from naiad.protocol.http2.streams import Stream
+from naiad.protocol.rpc import EncodedMessage
+from naiad.protocol.rpc_wire import first_tensor_at
+from naiad.server.http.bodies import BodyBudget, BodyBuffer
+from naiad.server.http.slow_work import SlowWork
+
+P = ParamSpec("P")
+
+_INLINE_COMPRESSED_BYTES = 1024  # deflate expands at most 1032 times, so this takes the loop a millisecond or two
+_INLINE_COMPRESSING_BYTES = 16 * 1024
+
+_logger = logging.getLogger(__name__)
+
+
+class StreamHandler(Protocol):
+    """Handles the messages of one call with a stream of them."""
+
+    def on_message(self, message: memoryview, /) -> None:
+        """Handle a message."""
+
+    def on_half_close(self) -> None:
+        """Note that no more messages come."""
+
+    def on_cancel(self) -> None:
+        """Note that the call is over, whatever the reason: nobody waits for an answer any more."""
+
+
+class Method(NamedTuple):
+    """What a path leads to: a handler of one message, or one that makes a handler of a stream of them."""
+
+    unary: "Callable[[Call, memoryview], None] | None" = None
+    stream: "Callable[[Call], StreamHandler] | None" = None
+
+
+Methods = Mapping[str, Method]
+"""Path (`/package.Service/Method`) → its method."""
+
+
+class Session(Protocol):
+    """The connection that a call came by."""
+
+    http2: Connection
+    budget: BodyBudget
+    slow_work: SlowWork
+    response_level: str
+
+    def flush_soon(self) -> None:
+        """Send what the HTTP/2 connection has to send, before the loop waits again."""
+
+
+class Call:
+    """A call that waits for its answer; the sink of its HTTP/2 stream.
+
+    A unary method answers exactly once, by `respond` or `fail`. A streaming one sends any number of messages by `send`,
+    then ends by `finish` or `fail`. What comes after the end is ignored. `on_cancel` may be set to be told, once, that
+    nobody waits any more; `cancelled` says so from then on. Everything happens on the event loop's thread.
+    """
+
+    __slots__ = (
+        "_begun",
+        "_first",
+        "_handler",
+        "_mark",
+        "_mark_s",
+        "_method",
+        "_packed",
+        "_reader",
+        "_session",
+        "_stream",
+        "_timer",
+        "cancelled",
+        "ended",
+        "half_closed",
+        "head",
+        "on_cancel",
+    )
+
+    def __init__(self, session: Session, stream: Stream, head: CallHead, method: Method) -> None:
+        self.head = head
+        self.cancelled = False
+        self.ended = False
+        self.half_closed = False
+        self.on_cancel: Callable[[], None] | None = None
+        self._session = session
+        self._stream = stream
+        self._method = method
+        self._begun = False
+        self._first: Message | None = None
+        self._handler: StreamHandler | None = None
+        self._reader = MessageReader(self._allocate, self._on_message)
+        self._packed: deque[Message] = deque()
+        self._mark: int | None = None
+        self._mark_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        if head.timeout_ns is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(min(head.timeout_ns / 1e9, 1e7), self._on_deadline)
+        if method.stream is not None:
+            self._handler = method.stream(self)
+            self.on_cancel = self._handler.on_cancel
+
+    @property
+    def waiting(self) -> bool:
+        """Whether an answer is still to be given to someone."""
+        return not self.ended
+
+    # -- the stream's sink
+
+    def append(self, data: memoryview) -> None:
+        """Take bytes of the call's body."""
+        if not self.ended:
+            self.run(self._reader.append, data)
+
+    def room(self, most_bytes: int) -> memoryview | None:
+        """Return where the next bytes can be received directly."""
+        return self._reader.room(most_bytes)
+
+    def advance(self, count: int) -> None:
+        """Count bytes that were received there."""
+        if not self.ended:
+            self.run(self._reader.advance, count)
+
+    def end(self) -> None:
+        """Note that all messages are there."""
+        self.half_closed = True
+        if self.ended:
+            return
+        if self._reader.received_bytes is not None:
+            self.fail(GrpcError(GrpcStatus.INTERNAL, "the call ends in the middle of a message"))
+        elif self._handler is None:
+            self.run(self._dispatch)
+        elif not self._packed:
+            self.run(self._handler.on_half_close)
+
+    def reset(self) -> None:
+        """Note that the client has gone."""
+        if not self.ended:
+            self.cancelled = True
+            self._close()
+
+    def drained(self) -> None:
+        """Let the client send more, now that it has read what there was."""
+        self._session.http2.hold_back(self._stream, False)
+
+    # -- messages coming in
+
+    def _allocate(self, size_bytes: int, beginning: memoryview) -> BodyBuffer:
+        budget = self._session.budget
+        if size_bytes > budget.limit_bytes:
+            raise GrpcError(
+                GrpcStatus.RESOURCE_EXHAUSTED,
+                f"Received message larger than max ({size_bytes} vs. {budget.limit_bytes})",
+            )
+        budget.admit(size_bytes)
+        return BodyBuffer(budget, size_bytes, first_tensor_at(beginning))
+
+    def _on_message(self, message: Message) -> None:
+        handler = self._handler
+        if handler is None:
+            if self._first is None:
+                self._first = message
+        elif self._packed or message.compressed:
+            self._packed.append(message)
+            if len(self._packed) == 1:
+                self._unpack_next()
+        else:
+            handler.on_message(message.data)
+
+    def _unpack_next(self) -> None:
+        """Unpack the first of the messages that wait; those behind it keep their place, compressed or not."""
+        message = self._packed[0]
+        self._session.slow_work.run(
+            self, lambda: self._unpacked(message) if message.compressed else message.data, self._on_unpacked
+        )
+
+    def _on_unpacked(self, plain: memoryview) -> None:
+        handler = self._handler
+        if handler is None or self.ended:
+            return
+        self._packed.popleft()
+        handler.on_message(plain)
+        if self._packed:
+            self._unpack_next()
+        elif self.half_closed and not self.ended:
+            handler.on_half_close()
+
+    def _dispatch(self) -> None:
+        """Give a unary method its message."""
+        message, unary = self._first, self._method.unary
+        if message is None or unary is None:
+            raise InternalError("Unable to parse request")
+        if not message.compressed:
+            unary(self, message.data)
+        elif len(message.data) <= _INLINE_COMPRESSED_BYTES:
+            unary(self, self._unpacked(message))
+        else:
+            self._session.slow_work.run(self, lambda: self._unpacked(message), lambda plain: unary(self, plain))
+
+    def _unpacked(self, message: Message) -> memoryview:
+        """Return the plain message, charged to the budget; runs on the loop or in a thread."""
+        plain = BodyBuffer(self._session.budget, None)
+        try:
+            decompress(message.data, self.head.encoding, plain)
+        except NaiadError:
+            plain.discard()
+            raise
+        return plain.finish()
+
+    # -- the answer going out
+
+    def respond(self, encoded: EncodedMessage, compress_it: bool = False) -> None:
+        """Answer a unary call."""
+        if self.ended:
+            return
+        encoding = self._response_encoding() if compress_it else "identity"
+        if encoding == "identity":
+            self._respond(encoded, False)
+        elif encoded.size_bytes <= _INLINE_COMPRESSING_BYTES:
+            self._respond(_compressed(encoded, encoding), True, encoding)
+        else:
+            self._session.slow_work.run(
+                self, lambda: _compressed(encoded, encoding), lambda made: self._respond(made, True, encoding)
+            )
+
+    def _respond(self, encoded: EncodedMessage, compressed: bool, encoding: str = "identity") -> None:
+        if self.ended:
+            return
+        prefix = message_prefix(encoded.size_bytes, compressed)
+        self.on_cancel = None
+        self._close()
+        headers = RESPONSE_HEADERS if encoding == "identity" else response_headers(encoding)
+        self._session.http2.respond(
+            self._stream, headers, (prefix, *encoded.buffers), encoded.size_bytes + len(prefix), OK_TRAILERS
+        )
+        self._session.flush_soon()
+
+    def send(self, encoded: EncodedMessage, compress_it: bool = False) -> None:
+        """Send a message of a streaming call; a large one goes as it is, since it would hold up the loop."""
+        if self.ended:
+            return
+        encoding = self._response_encoding() if compress_it else "identity"
+        compressed = encoding != "identity" and encoded.size_bytes <= _INLINE_COMPRESSING_BYTES
+        if compressed:
+            encoded = _compressed(encoded, encoding)
+        prefix = message_prefix(encoded.size_bytes, compressed)
+        http2 = self._session.http2
+        if not self._begun:
+            self._begun = True
+            http2.send_headers(self._stream, response_headers(encoding))
+        http2.send_data(self._stream, (prefix, *encoded.buffers), encoded.size_bytes + len(prefix))
+        self._session.flush_soon()
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What waits for the client to read."""
+        return self._stream.waiting_bytes
+
+    def hold_back(self, holds_back: bool) -> None:
+        """Keep the client from sending more than its window allows, or let it go on."""
+        self._session.http2.hold_back(self._stream, holds_back)
+        self._session.flush_soon()
+
+    def finish(self) -> None:
+        """End a streaming call well."""
+        if self.ended:
+            return
+        self.on_cancel = None
+        self._close()
+        http2 = self._session.http2
+        if not self._begun:
+            http2.send_headers(self._stream, RESPONSE_HEADERS)
+        http2.send_trailers(self._stream, OK_TRAILERS)
+        self._session.flush_soon()
+
+    def fail(self, error: NaiadError) -> None:
+        """End the call with the error's status and text."""
+        if self.ended:
+            return
+        self._close()
+        status, text = status_of(error), str(error)
+        block = trailers(status, text) if self._begun else trailers_only(status, text)
+        self._session.http2.send_trailers(self._stream, block)
+        self._session.flush_soon()
+
+    def run(self, function: Callable[P, None], /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Call `function`, a step of handling this call, and end the call with the error it raises, if any.
+
+        This is the boundary at which unforeseen exceptions end: logged with their traceback, told to the client only
+        as "internal error". Every callback that handles a call goes through it.
+        """
+        try:
+            function(*args, **kwargs)
+        except NaiadError as error:
+            self.fail(error)
+        except Exception:
+            _logger.exception("unforeseen error while handling %s", self.head.path)
+            self.fail(InternalError("internal error while handling the request; the server's log has the details"))
+
+    def _response_encoding(self) -> str:
+        return _LEVELS[self._session.response_level].get(self.head.accepts, "identity")
+
+    # -- the end
+
+    def check_progress(self, now_s: float, span_s: float, least_bytes: int) -> None:
+        """Fail a call whose message has begun and advances by fewer than so many bytes in such a span."""
+        received = self._reader.received_bytes
+        if self.ended or received is None:
+            self._mark = None
+        elif self._mark is None or received - self._mark >= least_bytes or received < self._mark:
+            self._mark, self._mark_s = received, now_s
+        elif now_s - self._mark_s > span_s:
+            self.fail(
+                GrpcError(
+                    GrpcStatus.DEADLINE_EXCEEDED,
+                    f"request message advanced by less than {least_bytes} bytes in {span_s:g} s, send it without pauses",
+                )
+            )
+
+    def _on_deadline(self) -> None:
+        self._timer = None
+        self.fail(GrpcError(GrpcStatus.DEADLINE_EXCEEDED, "Deadline Exceeded"))
+
+    def abandon(self) -> None:
+        """Drop the stream without an answer."""
+        self._session.http2.reset(self._stream, ErrorCode.CANCEL)
+        self.reset()
+
+    def _close(self) -> None:
+        """Note the end; whoever works for this call is told, unless the work is done."""
+        self.ended = True
+        self._reader.discard()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        on_cancel, self.on_cancel = self.on_cancel, None
+        if on_cancel is not None:
+            try:
+                on_cancel()
+            except Exception:
+                _logger.exception("unforeseen error while cancelling %s", self.head.path)
+
+
+def _compressed(encoded: EncodedMessage, encoding: str) -> EncodedMessage:
+    made = compress(encoded.buffers, encoding)
+    return EncodedMessage([made], len(made))
+
+
+_BOTH, _GZIP, _DEFLATE = frozenset(("gzip", "deflate")), frozenset(("gzip",)), frozenset(("deflate",))
+_ONLY = {_GZIP: "gzip", _DEFLATE: "deflate"}
+_LEVELS: Mapping[str, Mapping[frozenset[str], str]] = {
+    "none": {},
+    "low": {**_ONLY, _BOTH: "gzip"},
+    "medium": {**_ONLY, _BOTH: "deflate"},
+    "high": {**_ONLY, _BOTH: "deflate"},
+}
+"""Triton's compression level → what the client accepts → the encoding that gRPC's C++ library takes for them."""

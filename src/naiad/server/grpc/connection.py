@@ -1,0 +1,400 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One client connection: an `asyncio` protocol between a transport, the HTTP/2 state machine and the calls.
+
+The rules of this file:
+- What comes passes through the listener's one receive buffer, except for large messages, which go from the socket to
+  their place.
+- What is to be sent is written once for all that one callback has done.
+- No timers here: the listener's tick calls `check_time`.
+- After an error the connection lingers: were it closed at once, the kernel would send a reset, and the client might
+  never see why.
+May import `errors`, `protocol`, its neighbour `call`, and `server.http`'s `bodies` and `slow_work`.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import cast
+
+from naiad.errors import NaiadError, UnavailableError
+from naiad.protocol.grpc_call import (
+    GrpcError,
+    GrpcStatus,
+    NotGrpc,
+    http_status_only,
+    read_call,
+    status_of,
+    trailers_only,
+)
+from naiad.protocol.http2.connection import Connection as Http2Connection
+from naiad.protocol.http2.faults import ErrorCode
+from naiad.protocol.http2.limits import Http2Limits, PingPolicy
+from naiad.protocol.http2.streams import Stream
+from naiad.server.grpc.call import Call, Methods
+from naiad.server.http.bodies import BodyBudget
+from naiad.server.http.slow_work import SlowWork
+
+_RECEIVE_BYTES = 256 * 1024
+_JOINED_BYTES = 32 * 1024
+"""Up to here copying what is to be sent into one buffer is cheaper than a vectored write."""
+
+SHUTTING_DOWN = UnavailableError("GRPC server is shutting down and has stopped accepting new requests.")
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLimits:
+    """How long a client may take, in seconds; kept to within `tick_s`.
+
+    `begin_s`: to send the first frames, and a frame or header block that has begun. `message_s`: in every such span a
+    message that has begun must advance by `message_progress_bytes`. `stall_s`: without taking any of what the transport
+    holds. `linger_s`: to read why the connection ends. `leave_s`: to answer that it knows the server is leaving.
+    """
+
+    begin_s: float = 30.0
+    message_s: float = 60.0
+    message_progress_bytes: int = 1024
+    stall_s: float = 60.0
+    linger_s: float = 2.0
+    leave_s: float = 1.0
+    tick_s: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """When the server asks for a sign of life: after `time_s` without one, giving `timeout_s` for the answer.
+
+    Only with calls under way unless `without_calls`; at most `max_pings_without_data` in a row (0: any number).
+    """
+
+    time_s: float = 7200.0
+    timeout_s: float = 20.0
+    without_calls: bool = False
+    max_pings_without_data: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcSettings:
+    """What one listener allows.
+
+    `max_connection_age_s` (None: any) is followed by `max_connection_age_grace_s` (None: any) for calls under way.
+    `response_level` is Triton's `--grpc-infer-response-compression-level`. `paused_bytes`: with more than this waiting
+    for a client that doesn't read, nothing is read from it either.
+    """
+
+    limits: Http2Limits = field(default_factory=Http2Limits)
+    pings: PingPolicy = field(default_factory=PingPolicy)
+    times: TimeLimits = field(default_factory=TimeLimits)
+    keepalive: Keepalive = field(default_factory=Keepalive)
+    max_connection_age_s: float | None = None
+    max_connection_age_grace_s: float | None = None
+    response_level: str = "none"
+    max_connections: int = 10_000
+    paused_bytes: int = 64 * 1024 * 1024
+
+
+class ServerState:
+    """What the connections of one listener share; used on the event loop's thread only.
+
+    `receive_buffer` can be shared because a transport fills it and hands it over within one callback.
+    `now_s` is the time of the last tick.
+    """
+
+    __slots__ = (
+        "budget",
+        "connections",
+        "draining",
+        "methods",
+        "now_s",
+        "on_empty",
+        "receive_buffer",
+        "receive_view",
+        "settings",
+        "slow_work",
+    )
+
+    def __init__(self, methods: Methods, settings: GrpcSettings, budget: BodyBudget, slow_work: SlowWork) -> None:
+        self.methods = methods
+        self.settings = settings
+        self.budget = budget
+        self.slow_work = slow_work
+        self.receive_buffer = bytearray(_RECEIVE_BYTES)
+        self.receive_view = memoryview(self.receive_buffer)
+        self.connections: set[GrpcConnection] = set()
+        self.draining = False
+        self.now_s = 0.0
+        self.on_empty: Callable[[], None] | None = None
+
+
+class GrpcConnection(asyncio.BufferedProtocol):
+    """See the module's rules; the methods up to `resume_writing` are asyncio's."""
+
+    def __init__(self, state: ServerState) -> None:
+        self._state = state
+        settings = state.settings
+        self.budget = state.budget
+        self.slow_work = state.slow_work
+        self.response_level = settings.response_level
+        self.http2 = Http2Connection(self._accept, settings.limits, settings.pings, state.now_s)
+        self._transport = cast(asyncio.Transport, None)
+        self._direct = False
+        self._busy = False
+        self._flushing = False
+        self._write_paused = False
+        self._reading_paused = False
+        self._closing = False
+        self._since_s = state.now_s
+        self._unsent_bytes = 0
+        self._unsent_since_s = 0.0
+        self._mid_frame_since_s: float | None = state.now_s
+        self._mid_frame_mark = 0
+        self._heard_frames = 0
+        self._heard_s = state.now_s
+        self._pinged_s: float | None = None
+        self._pings_without_data = 0
+        self._responded_at_ping = 0
+        self._awaited_pings = 0
+        self._announced_s: float | None = None
+        self._left = False
+        self._ages_s = _age(settings.max_connection_age_s)
+
+    # -- asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take up the transport, or refuse it when there are too many."""
+        self._transport = cast(asyncio.Transport, transport)
+        state = self._state
+        state.connections.add(self)
+        most = state.settings.max_connections
+        if len(state.connections) > most:
+            self.http2.fail(ErrorCode.ENHANCE_YOUR_CALM, f"the server has {most} connections already")
+        self._flush()
+        if state.draining:
+            self.drain()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget everything; the client has gone."""
+        self._closing = True
+        self.http2.lose()
+        state = self._state
+        state.connections.discard(self)
+        if not state.connections and state.on_empty is not None:
+            state.on_empty()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where the transport is to put what it receives."""
+        room = self.http2.room(_RECEIVE_BYTES)
+        if room is not None:
+            self._direct = True
+            return room
+        self._direct = False
+        return self._state.receive_view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what has come."""
+        self._busy = True
+        if self._direct:
+            self.http2.passed_by(nbytes)
+        else:
+            self.http2.receive(self._state.receive_view[:nbytes])
+        self._busy = False
+        self._settle()
+
+    def eof_received(self) -> bool:
+        """Treat the end of the client's stream as its leaving."""
+        self.http2.lose()
+        return False
+
+    def pause_writing(self) -> None:
+        """Send no messages until the client has taken what there is."""
+        self._write_paused = True
+        self._watch_unsent()
+        self.http2.hold()
+
+    def resume_writing(self) -> None:
+        """Go on sending."""
+        self._write_paused = False
+        self.http2.release()
+        self._settle()
+
+    # -- calls
+
+    def _accept(self, stream: Stream) -> None:
+        """Begin a call; its stream gets it as its sink, or an answer at once."""
+        try:
+            head = read_call(stream.head)
+            if self._state.draining:
+                raise SHUTTING_DOWN
+            method = self._state.methods.get(head.path)
+            if method is None:
+                raise GrpcError(GrpcStatus.UNIMPLEMENTED, "")
+        except NotGrpc as error:
+            self.http2.send_trailers(stream, http_status_only(error.http_status))
+        except NaiadError as error:
+            self.http2.send_trailers(stream, trailers_only(status_of(error), str(error)))
+        else:
+            stream.sink = Call(self, stream, head, method)
+
+    # -- going out
+
+    def flush_soon(self) -> None:
+        """Send what there is to send, before the loop waits again."""
+        if not (self._busy or self._flushing):
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._settle)
+
+    def _settle(self) -> None:
+        """Send what there is to send, and close when that was all."""
+        self._flushing = False
+        self._flush()
+        if self.http2.is_broken:
+            self._linger()
+        elif self._announced_s is not None:
+            self._leave_when_told()
+        if self._write_paused or self._reading_paused:
+            self._regulate_reading()
+
+    def _flush(self) -> None:
+        if not self.http2.has_output or self._transport.is_closing():
+            return
+        buffers = self.http2.take_output()
+        if len(buffers) == 1:
+            self._transport.write(buffers[0])
+        elif sum(map(len, buffers)) <= _JOINED_BYTES:
+            self._transport.write(b"".join(buffers))
+        else:
+            self._transport.writelines(buffers)
+
+    def _regulate_reading(self) -> None:
+        """Read nothing while too much waits for a client that doesn't read."""
+        waiting = sum(stream.waiting_bytes for stream in self.http2.streams.values())
+        too_much = self._write_paused and waiting > self._state.settings.paused_bytes
+        if too_much is self._reading_paused:
+            return
+        self._reading_paused = too_much
+        if too_much:
+            self._transport.pause_reading()
+        elif not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    # -- the end
+
+    def _linger(self) -> None:
+        """Half-close, and drop what still comes until the client closes too, or its time is over."""
+        if self._closing:
+            return
+        self._closing = True
+        self._since_s = self._state.now_s
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+
+    def drain(self) -> None:
+        """Tell the client to go elsewhere; close when its calls are done."""
+        if self._announced_s is not None or self.http2.is_broken:
+            return
+        self._announced_s = self._state.now_s
+        self._awaited_pings = self.http2.acknowledged_pings + 1
+        self.http2.announce_leaving()
+        self.http2.ping()
+        self._settle()
+
+    def _leave_when_told(self) -> None:
+        """Open no more streams once the client knows, and close after the last one (RFC 9113 §6.8)."""
+        if not self._left and self.http2.acknowledged_pings >= self._awaited_pings:
+            self._leave()
+        if self._left and not self.http2.streams and not self._closing:
+            self._closing = True
+            self._since_s = self._state.now_s
+            self._watch_unsent()
+            self._transport.close()
+
+    def _leave(self) -> None:
+        self._left = True
+        self.http2.leave()
+        self._flush()
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self._transport.abort()
+
+    # -- time
+
+    def _watch_unsent(self) -> None:
+        self._unsent_bytes = self._transport.get_write_buffer_size()
+        self._unsent_since_s = self._state.now_s
+
+    def check_time(self, now_s: float) -> None:
+        """Do what is due at `now_s`; called at every tick."""
+        http2, times = self.http2, self._state.settings.times
+        http2.now_s = now_s
+        if self._closing:
+            if now_s - self._since_s > times.linger_s:
+                self._check_unsent(now_s, times.linger_s)
+            return
+        if self._write_paused:
+            self._check_unsent(now_s, times.stall_s)
+        self._check_begun(now_s, times)
+        http2.check_stalls()
+        for stream in tuple(http2.streams.values()):
+            if isinstance(stream.sink, Call):
+                stream.sink.check_progress(now_s, times.message_s, times.message_progress_bytes)
+        self._check_age(now_s, times)
+        self._check_alive(now_s)
+        if http2.has_output or http2.is_broken:
+            self._settle()
+
+    def _check_begun(self, now_s: float, times: TimeLimits) -> None:
+        """End a connection that leaves a frame, or its own beginning, unfinished."""
+        http2 = self.http2
+        if not http2.is_mid_frame or http2.received_frames != self._mid_frame_mark or http2.is_receiving_data:
+            self._mid_frame_since_s = now_s
+            self._mid_frame_mark = http2.received_frames
+        elif self._mid_frame_since_s is not None and now_s - self._mid_frame_since_s > times.begin_s:
+            http2.fail(ErrorCode.ENHANCE_YOUR_CALM, f"a frame was not complete after {times.begin_s:g} s")
+
+    def _check_age(self, now_s: float, times: TimeLimits) -> None:
+        if self._announced_s is None:
+            if self._ages_s is not None and now_s - self._since_s > self._ages_s:
+                self.drain()
+            return
+        if not self._left and now_s - self._announced_s > times.leave_s:
+            self._leave()
+        grace_s = self._state.settings.max_connection_age_grace_s
+        if not self._state.draining and grace_s is not None and now_s - self._announced_s > grace_s:
+            self.http2.fail(ErrorCode.NO_ERROR, "max_age")
+        self._leave_when_told()
+
+    def _check_alive(self, now_s: float) -> None:
+        """Ask for a sign of life when there has been none for long, and cut a connection that gives none."""
+        http2, keepalive = self.http2, self._state.settings.keepalive
+        if http2.received_frames != self._heard_frames or http2.is_receiving_data:
+            self._heard_frames, self._heard_s = http2.received_frames, now_s
+            self._pinged_s = None
+        elif self._pinged_s is not None:
+            if now_s - self._pinged_s > keepalive.timeout_s:
+                self.abort()
+        elif now_s - self._heard_s > keepalive.time_s and (http2.streams or keepalive.without_calls):
+            if http2.responses_sent != self._responded_at_ping:
+                self._pings_without_data = 0
+            if keepalive.max_pings_without_data and self._pings_without_data >= keepalive.max_pings_without_data:
+                return
+            self._pings_without_data += 1
+            self._responded_at_ping = http2.responses_sent
+            self._pinged_s = now_s
+            http2.ping()
+
+    def _check_unsent(self, now_s: float, limit_s: float) -> None:
+        """Cut a client that takes nothing of what is sent; its memory is needed."""
+        unsent = self._transport.get_write_buffer_size()
+        if unsent and unsent < self._unsent_bytes:
+            self._unsent_bytes = unsent
+            self._unsent_since_s = now_s
+        elif now_s - self._unsent_since_s > limit_s:
+            self._transport.abort()
+
+
+def _age(max_age_s: float | None) -> float | None:
+    """Spread ages by a tenth, so that clients that came together don't leave together."""
+    return None if max_age_s is None else max_age_s * random.uniform(0.9, 1.1)  # noqa: S311 - no secret

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ModelInfer` and `ModelStreamInfer`: messages in, requests to the data plane, messages out."""
+
+from collections import deque
+from functools import partial
+
+from naiad.engine.dataplane import DataPlane, Ticket
+from naiad.engine.model import Model
+from naiad.errors import NaiadError, UnsupportedError
+from naiad.protocol.rpc import (
+    EncodedMessage,
+    RpcRequest,
+    encode_infer,
+    encode_stream_error,
+    encode_stream_response,
+    read_infer,
+    read_version,
+)
+from naiad.requests import InferResponse
+from naiad.server.grpc.call import Call
+
+_IN_FLIGHT_PER_STREAM = 256
+_UNSENT_BYTES_PER_STREAM = 16 * 1024 * 1024
+"""With more requests of a stream under way, or more answers unread, its client has to wait."""
+
+
+class InferenceMethods:
+    """Answers inference calls."""
+
+    def __init__(self, dataplane: DataPlane) -> None:
+        self._dataplane = dataplane
+
+    def infer(self, call: Call, message: memoryview) -> None:
+        """`ModelInfer`."""
+        request = read_infer(message)
+        declaration = request.declaration
+        model = self._dataplane.find(declaration.model_name, read_version(declaration.model_version))
+        if model.config.model_transaction_policy.decoupled:
+            raise UnsupportedError("ModelInfer RPC doesn't support models with decoupled transaction policy")
+        on_response = partial(_on_response, call, model, request)
+        ticket = self._dataplane.infer(model, request.to_request(), on_response)
+        if call.waiting:
+            call.on_cancel = ticket.cancel
+
+    def stream(self, call: Call) -> "InferenceStream":
+        """`ModelStreamInfer`."""
+        return InferenceStream(call, self._dataplane)
+
+
+def _on_response(call: Call, model: Model, request: RpcRequest, response: InferResponse | NaiadError) -> None:
+    call.run(_answer, call, model, request, response)
+
+
+def _answer(call: Call, model: Model, request: RpcRequest, response: InferResponse | NaiadError) -> None:
+    if isinstance(response, NaiadError):
+        call.fail(response)
+        return
+    metadata = model.metadata
+    encoded = encode_infer(response, request.declaration.outputs, metadata.labels, metadata.max_batch_size > 0)
+    call.respond(encoded, compress_it=True)
+
+
+class _Entry:
+    """One request of a stream: `answers` wait for their turn until `done`."""
+
+    __slots__ = ("answers", "done", "fault", "model", "request", "ticket")
+
+    def __init__(self, request: RpcRequest) -> None:
+        self.request = request
+        self.model: Model | None = None
+        self.ticket: Ticket | None = None
+        self.answers: list[EncodedMessage] = []
+        self.done = False
+        self.fault: NaiadError | None = None
+        """What ends the whole call when it is this request's turn."""
+
+    @property
+    def decoupled(self) -> bool:
+        """Whether the model answers when and as often as it likes."""
+        return self.model is not None and self.model.config.model_transaction_policy.decoupled
+
+
+class InferenceStream:
+    """One `ModelStreamInfer` call, with requests for any models.
+
+    Answers of models that give one for each request come in the order of the requests; those of decoupled models as they
+    are made. A request that fails is answered with `error_message` and the stream goes on, unless the client set the
+    metadata `triton_grpc_error`: then the first failure ends it with a status.
+    """
+
+    def __init__(self, call: Call, dataplane: DataPlane) -> None:
+        self._call = call
+        self._dataplane = dataplane
+        self._strict = ("triton_grpc_error", b"true") in call.head.metadata
+        self._in_order: deque[_Entry] = deque()
+        self._under_way: set[_Entry] = set()
+        self._half_closed = False
+
+    def on_message(self, message: memoryview) -> None:
+        """Take a request."""
+        entry = _Entry(read_infer(message))
+        try:
+            self._submit(entry)
+        except NaiadError as error:
+            if not entry.decoupled and entry not in self._in_order:
+                self._in_order.append(entry)
+            self._fail(entry, error, None)
+        self._regulate()
+
+    def _submit(self, entry: _Entry) -> None:
+        declaration = entry.request.declaration
+        entry.model = model = self._dataplane.find(declaration.model_name, read_version(declaration.model_version))
+        request = entry.request.to_request()
+        if not entry.decoupled:
+            self._in_order.append(entry)
+        self._under_way.add(entry)
+        try:
+            entry.ticket = self._dataplane.infer(model, request, partial(self._on_response, entry))
+        except NaiadError:
+            self._under_way.discard(entry)
+            raise
+
+    def _on_response(self, entry: _Entry, response: InferResponse | NaiadError) -> None:
+        self._call.run(self._take_response, entry, response)
+
+    def _take_response(self, entry: _Entry, response: InferResponse | NaiadError) -> None:
+        model = entry.model
+        if self._call.ended or model is None:
+            return
+        if isinstance(response, NaiadError) or response.final:
+            self._under_way.discard(entry)
+        if isinstance(response, NaiadError):
+            self._fail(entry, response, (entry.request.declaration.model_name, model.version))
+        else:
+            self._take_answer(entry, model, response)
+        self._regulate()
+
+    def _take_answer(self, entry: _Entry, model: Model, response: InferResponse) -> None:
+        declaration, metadata = entry.request.declaration, model.metadata
+        if entry.decoupled and response.final and not response.outputs:
+            # It only says that it is the last, and is sent to those who asked for it.
+            if declaration.enable_empty_final:
+                told = response._replace(model_version=declaration.model_version)
+                self._call.send(encode_stream_response(told, (), {}, False), compress_it=True)
+            self._end_if_done()
+            return
+        try:
+            encoded = encode_stream_response(
+                response, declaration.outputs, metadata.labels, metadata.max_batch_size > 0
+            )
+        except NaiadError as error:
+            self._fail(entry, error, (response.model_name, response.model_version))
+            return
+        self._put(entry, encoded, response.final)
+
+    def _fail(self, entry: _Entry, error: NaiadError, model: tuple[str, str] | None) -> None:
+        """Answer a request that failed; `model` is its name and version if it had got that far."""
+        if not self._strict:
+            self._put(entry, encode_stream_error(str(error), entry.request.id, model), True)
+        elif entry.decoupled:
+            self._call.fail(error)
+        else:
+            entry.fault, entry.done = error, True
+            self._send_in_order()
+
+    def _put(self, entry: _Entry, encoded: EncodedMessage, final: bool) -> None:
+        """Send an answer when it is its turn."""
+        if entry.decoupled:
+            self._call.send(encoded, compress_it=True)
+        else:
+            entry.answers.append(encoded)
+            entry.done = final
+            self._send_in_order()
+        self._end_if_done()
+
+    def _send_in_order(self) -> None:
+        while self._in_order and self._in_order[0].done:
+            entry = self._in_order.popleft()
+            for answer in entry.answers:
+                self._call.send(answer, compress_it=True)
+            if entry.fault is not None:
+                self._call.fail(entry.fault)
+                return
+
+    def on_half_close(self) -> None:
+        """End the call once all requests are answered."""
+        self._half_closed = True
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        if self._half_closed and not self._in_order and not self._under_way:
+            self._call.finish()
+
+    def _regulate(self) -> None:
+        """Let the client wait while it has too much under way."""
+        busy = len(self._under_way) + len(self._in_order) > _IN_FLIGHT_PER_STREAM
+        self._call.hold_back(busy or self._call.unsent_bytes > _UNSENT_BYTES_PER_STREAM)
+
+    def on_cancel(self) -> None:
+        """Withdraw the requests under way."""
+        under_way = tuple(self._under_way)
+        self._under_way.clear()
+        self._in_order.clear()
+        for entry in under_way:
+            if entry.ticket is not None:
+                entry.ticket.cancel()

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Health, metadata, configs, statistics, the repository index and its control."""
+
+from naiad.config.proto import service_pb2
+from naiad.engine.dataplane import DataPlane
+from naiad.errors import UnavailableError, UnsupportedError
+from naiad.protocol import rpc_documents as documents
+from naiad.protocol.rpc import EncodedMessage, read_version
+from naiad.server.grpc.call import Call
+
+_NO_REPOSITORY_NAME = UnsupportedError("'repository_name' specification is not supported")
+_MODEL_CONTROL_OFF = UnavailableError("explicit model load / unload is not allowed if polling is enabled")
+
+
+class InformationMethods:
+    """Everything that is answered from what the data plane tells."""
+
+    def __init__(self, dataplane: DataPlane) -> None:
+        self._dataplane = dataplane
+
+    def health(self, call: Call, message: memoryview) -> None:
+        """`grpc.health.v1.Health/Check`: whether the server is ready, whatever service is asked about, as Triton."""
+        _answer(call, documents.health(self._dataplane.ready()))
+
+    def server_live(self, call: Call, message: memoryview) -> None:
+        """`ServerLive`."""
+        documents.parse(service_pb2.ServerLiveRequest, message)
+        _answer(call, documents.server_live(self._dataplane.live()))
+
+    def server_ready(self, call: Call, message: memoryview) -> None:
+        """`ServerReady`."""
+        documents.parse(service_pb2.ServerReadyRequest, message)
+        _answer(call, documents.server_ready(self._dataplane.ready()))
+
+    def model_ready(self, call: Call, message: memoryview) -> None:
+        """`ModelReady`: false also for a model that doesn't exist, as Triton 2.51."""
+        request = documents.parse(service_pb2.ModelReadyRequest, message)
+        _answer(call, documents.model_ready(self._dataplane.model_ready(request.name, read_version(request.version))))
+
+    def server_metadata(self, call: Call, message: memoryview) -> None:
+        """`ServerMetadata`."""
+        documents.parse(service_pb2.ServerMetadataRequest, message)
+        _answer(call, documents.server_metadata(self._dataplane.server_metadata()))
+
+    def model_metadata(self, call: Call, message: memoryview) -> None:
+        """`ModelMetadata`."""
+        request = documents.parse(service_pb2.ModelMetadataRequest, message)
+        version = read_version(request.version)
+        _answer(call, documents.model_metadata(self._dataplane.model_metadata(request.name, version)))
+
+    def model_config(self, call: Call, message: memoryview) -> None:
+        """`ModelConfig`."""
+        request = documents.parse(service_pb2.ModelConfigRequest, message)
+        version = read_version(request.version)
+        _answer(call, documents.model_config(self._dataplane.model_config(request.name, version)))
+
+    def model_statistics(self, call: Call, message: memoryview) -> None:
+        """`ModelStatistics`: of one model, or without a name, of all."""
+        request = documents.parse(service_pb2.ModelStatisticsRequest, message)
+        version = read_version(request.version)
+        _answer(call, documents.statistics(self._dataplane.statistics(request.name, version)))
+
+    def repository_index(self, call: Call, message: memoryview) -> None:
+        """`RepositoryIndex`."""
+        request = documents.parse(service_pb2.RepositoryIndexRequest, message)
+        if request.repository_name:
+            raise _NO_REPOSITORY_NAME
+        _answer(call, documents.index(self._dataplane.index(request.ready)))
+
+    def repository_model_load(self, call: Call, message: memoryview) -> None:
+        """`RepositoryModelLoad`: refused, for models are loaded at start only."""
+        request = documents.parse(service_pb2.RepositoryModelLoadRequest, message)
+        raise _NO_REPOSITORY_NAME if request.repository_name else _MODEL_CONTROL_OFF
+
+    def repository_model_unload(self, call: Call, message: memoryview) -> None:
+        """`RepositoryModelUnload`: refused, for models are loaded at start only."""
+        request = documents.parse(service_pb2.RepositoryModelUnloadRequest, message)
+        raise _NO_REPOSITORY_NAME if request.repository_name else _MODEL_CONTROL_OFF
+
+
+def _answer(call: Call, message: bytes) -> None:
+    call.respond(EncodedMessage([message], len(message)))
