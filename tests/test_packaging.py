@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 BASE = {
     "click",
+    "hpack",
     "httptools",
     "numpy",
     "onnxruntime",

@@ -21,6 +21,7 @@ ENVIRONMENT_LIST_SEPARATOR = ";"
 
 MAX_PORT = 65535
 _MAX_INT = 2**31 - 1
+_UNITS = {"bytes": " of bytes", "s": " of seconds", "ms": " of milliseconds"}
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -169,6 +170,107 @@ class ServerOptions:
         ),
     )
 
+    allow_grpc: bool = _option(True, Flag("gRPC", "Listen for gRPC calls."))
+    grpc_address: str = _option(
+        "127.0.0.1", Flag("gRPC", "Address to listen on; 0.0.0.0 opens the server to the network.")
+    )
+    grpc_port: int = _option(8001, Flag("gRPC", "Port to listen on; 0 takes a free one.", minimum=0, maximum=MAX_PORT))
+    reuse_grpc_port: bool = _option(False, Flag("gRPC", "Share the port with other processes (SO_REUSEPORT)."))
+    grpc_infer_thread_count: int = _option(
+        2,
+        Flag(
+            "gRPC",
+            "Accepted for Triton's sake: one event loop serves all connections.",
+            minimum=2,
+            maximum=128,
+            note="has no effect: one event loop serves all gRPC connections",
+        ),
+    )
+    grpc_infer_allocation_pool_size: int = _option(
+        8,
+        Flag(
+            "gRPC",
+            "Accepted for Triton's sake: answers need no pool.",
+            minimum=0,
+            maximum=_MAX_INT,
+            note="has no effect: answers need no pool",
+        ),
+    )
+    grpc_max_response_pool_size: int = _option(
+        _MAX_INT,
+        Flag(
+            "gRPC",
+            "Accepted for Triton's sake: answers need no pool.",
+            minimum=1,
+            maximum=_MAX_INT,
+            note="has no effect: answers need no pool",
+        ),
+    )
+    grpc_use_ssl: bool = _option(False, Flag("gRPC", "Speak TLS, with --grpc-server-cert and --grpc-server-key."))
+    grpc_use_ssl_mutual: bool = _option(
+        False, Flag("gRPC", "Speak TLS, and let in only clients that --grpc-root-cert vouches for.")
+    )
+    grpc_server_cert: str = _option("", Flag("gRPC", "PEM file of the server's certificate."))
+    grpc_server_key: str = _option("", Flag("gRPC", "PEM file of the key to --grpc-server-cert."))
+    grpc_root_cert: str = _option("", Flag("gRPC", "PEM file of the certificates that vouch for clients."))
+    grpc_infer_response_compression_level: str = _option(
+        "none",
+        Flag(
+            "gRPC",
+            "Compress the answers to clients that understand it.",
+            choices=("none", "low", "medium", "high"),
+        ),
+    )
+    grpc_keepalive_time: int = _option(
+        7_200_000,
+        Flag("gRPC", "After how long without a sign of life to ask for one.", unit="ms", minimum=1, maximum=_MAX_INT),
+    )
+    grpc_keepalive_timeout: int = _option(
+        20_000,
+        Flag("gRPC", "How long to wait for that sign before closing.", unit="ms", minimum=1, maximum=_MAX_INT),
+    )
+    grpc_keepalive_permit_without_calls: bool = _option(
+        False, Flag("gRPC", "Let signs of life be asked for, both ways, while no call is under way.")
+    )
+    grpc_http2_max_pings_without_data: int = _option(
+        2,
+        Flag(
+            "gRPC",
+            "How often to ask for a sign of life without anything else to send; 0 is any number.",
+            minimum=0,
+            maximum=_MAX_INT,
+        ),
+    )
+    grpc_http2_min_recv_ping_interval_without_data: int = _option(
+        300_000,
+        Flag(
+            "gRPC",
+            "A client that is sent nothing and pings more often than this gets a strike.",
+            unit="ms",
+            minimum=0,
+            maximum=_MAX_INT,
+        ),
+    )
+    grpc_http2_max_ping_strikes: int = _option(
+        2, Flag("gRPC", "Connections with more strikes are closed; 0 is any number.", minimum=0, maximum=_MAX_INT)
+    )
+    grpc_max_connection_age: int = _option(
+        0, Flag("gRPC", "Send connections of this age away; 0 is any age.", unit="ms", minimum=0, maximum=_MAX_INT)
+    )
+    grpc_max_connection_age_grace: int = _option(
+        0,
+        Flag(
+            "gRPC",
+            "How long calls on a connection that was sent away may go on; 0 is any time.",
+            unit="ms",
+            minimum=0,
+            maximum=_MAX_INT,
+        ),
+    )
+    grpc_max_bytes_in_flight: int = _option(
+        2**30, Flag("gRPC", "Most bytes of messages held at a time.", unit="bytes", minimum=1, tritons=False)
+    )
+
     allow_metrics: bool = _option(True, Flag("Metrics", "Listen for scrapes by Prometheus."))
     metrics_address: str = _option("", Flag("Metrics", "Address to listen on; default: that of HTTP."))
     metrics_port: int = _option(
@@ -200,15 +302,39 @@ class ServerOptions:
                     "expected a local folder; copy the models to one"
                 )
         self._check_ports()
+        self._check_certificates()
 
     def _check_ports(self) -> None:
-        if not (self.allow_http and self.allow_metrics) or self.http_port == 0:
+        services = (
+            ("http", self.allow_http, self.http_address, self.http_port),
+            ("grpc", self.allow_grpc, self.grpc_address, self.grpc_port),
+            ("metrics", self.allow_metrics, self.effective_metrics_address, self.metrics_port),
+        )
+        taken: dict[tuple[str, int], str] = {}
+        for name, is_allowed, address, port in services:
+            if not is_allowed or port == 0:
+                continue
+            other = taken.setdefault((address, port), name)
+            if other != name:
+                raise InvalidArgumentError(
+                    f"--{other}-port and --{name}-port are both {port} on {address}, expected different ports for "
+                    "different services; change one of them"
+                )
+
+    def _check_certificates(self) -> None:
+        if not self.grpc_uses_tls:
             return
-        if self.http_port == self.metrics_port and self.http_address == self.effective_metrics_address:
-            raise InvalidArgumentError(
-                f"--http-port and --metrics-port are both {self.http_port} on {self.http_address}, expected different "
-                "ports for different services; change one of them"
-            )
+        wanted = {"grpc-server-cert": self.grpc_server_cert, "grpc-server-key": self.grpc_server_key}
+        if self.grpc_use_ssl_mutual:
+            wanted["grpc-root-cert"] = self.grpc_root_cert
+        missing = ", ".join(f"--{flag}" for flag, file in wanted.items() if not file)
+        if missing:
+            raise InvalidArgumentError(f"TLS of gRPC needs {missing}, expected the path of a PEM file for each")
+
+    @property
+    def grpc_uses_tls(self) -> bool:
+        """Whether gRPC speaks TLS; as in Triton, either flag turns it on."""
+        return self.grpc_use_ssl or self.grpc_use_ssl_mutual
 
     @property
     def auto_complete(self) -> bool:
@@ -322,14 +448,13 @@ def _check(name: str, row: Flag, value: OptionValue | tuple[OptionValue, ...]) -
 
 def value_range(row: Flag) -> str:
     """Describe the numbers a row allows: `a number from 0 to 65535`, `a number of bytes of at least 1`."""
-    unit = f" of {row.unit}" if row.unit == "bytes" else " of seconds" if row.unit == "s" else ""
+    unit = _UNITS.get(row.unit, "")
     if row.maximum is None or row.maximum == _MAX_INT:
         return f"a number{unit} of at least {row.minimum}"
     return f"a number{unit} from {row.minimum} to {row.maximum}"
 
 
 _OFF = ("false", "0")
-_NO_GRPC = "use HTTP"
 _NO_SHARED_LIBRARIES = "install backends as Python packages, and leave the flag out"
 
 
@@ -356,31 +481,6 @@ LATER_FLAGS: Mapping[str, LaterFlag] = {
             "http-restricted-api",
             "grpc-restricted-protocol",
             advice="keep the server on 127.0.0.1, or behind a proxy that does it",
-        ),
-        *_later("gRPC", "allow-grpc", accepted=_OFF, advice=_NO_GRPC),
-        *_later(
-            "gRPC",
-            "grpc-address",
-            "grpc-port",
-            "reuse-grpc-port",
-            "grpc-infer-thread-count",
-            "grpc-infer-allocation-pool-size",
-            "grpc-max-response-pool-size",
-            "grpc-use-ssl",
-            "grpc-use-ssl-mutual",
-            "grpc-server-cert",
-            "grpc-server-key",
-            "grpc-root-cert",
-            "grpc-infer-response-compression-level",
-            "grpc-keepalive-time",
-            "grpc-keepalive-timeout",
-            "grpc-keepalive-permit-without-calls",
-            "grpc-http2-max-pings-without-data",
-            "grpc-http2-min-recv-ping-interval-without-data",
-            "grpc-http2-max-ping-strikes",
-            "grpc-max-connection-age",
-            "grpc-max-connection-age-grace",
-            advice=f"{_NO_GRPC}, and leave the flag out",
         ),
         *_later("metrics of the GPUs and the CPU", "allow-gpu-metrics", "allow-cpu-metrics", accepted=_OFF),
         *_later("configuring metrics", "metrics-interval-ms", "metrics-config"),

@@ -30,9 +30,13 @@ def print_banner(out: Console, app: App, options: ServerOptions, seconds: float)
     out.print()
     if options.allow_http:
         out.print(f"HTTP     {app.http_url}")
+    if options.allow_grpc:
+        out.print(f"gRPC     {app.grpc_url}{' (TLS)' if options.grpc_uses_tls else ''}")
     if options.allow_metrics:
         out.print(f"Metrics  {app.metrics_url}")
     out.print(escape(_reach(options.http_address)))
+    if options.allow_grpc and not _is_loopback(options.grpc_address):
+        out.print(escape(f"The same goes for gRPC on {options.grpc_address}; to close it: leave --grpc-address out"))
 
 
 def _models(app: App, rows: Sequence[IndexEntry], cores: int) -> Table:

@@ -21,6 +21,9 @@ from naiad.protocol.http1_head import Limits
 from naiad.repository.catalog import Catalog, LoadReport
 from naiad.repository.loading import Loader
 from naiad.repository.scan import check_repositories, objection_to_emptiness
+from naiad.server.grpc.listener import GrpcServer
+from naiad.server.grpc.services import inference_services
+from naiad.server.grpc.settings import grpc_settings, tls_context
 from naiad.server.http.bodies import BodyBudget
 from naiad.server.http.connection import HttpSettings, TimeLimits
 from naiad.server.http.handlers.metrics import metrics_handler
@@ -70,12 +73,23 @@ class App:
         self._slow_work = SlowWork()
         api = inference_api(self.dataplane, self._slow_work, budget, options.http_max_input_size)
         self._http = HttpServer(api, settings, budget)
+        self._grpc = GrpcServer(
+            inference_services(self.dataplane),
+            grpc_settings(options),
+            BodyBudget(options.grpc_max_bytes_in_flight),
+            self._slow_work,
+        )
         self._metrics = HttpServer(metrics_handler(self._render_metrics), settings, budget)
 
     @property
     def http_port(self) -> int:
         """The port HTTP listens on; 0 if it does not."""
         return self._http.port
+
+    @property
+    def grpc_port(self) -> int:
+        """The port gRPC listens on; 0 if it does not."""
+        return self._grpc.port
 
     @property
     def metrics_port(self) -> int:
@@ -86,6 +100,11 @@ class App:
     def http_url(self) -> str:
         """The URL of the HTTP endpoint as this machine reaches it, without a trailing slash."""
         return f"http://{_reachable(self.options.http_address)}:{self.http_port}"
+
+    @property
+    def grpc_url(self) -> str:
+        """The URL of the gRPC endpoint as this machine reaches it, in the form that Ultralytics takes."""
+        return f"grpc://{_reachable(self.options.grpc_address)}:{self.grpc_port}"
 
     @property
     def metrics_url(self) -> str:
@@ -109,6 +128,13 @@ class App:
         options = self.options
         if options.allow_http:
             await self._http.start(options.http_address, options.http_port, reuse_port=options.reuse_http_port)
+        if options.allow_grpc:
+            await self._grpc.start(
+                options.grpc_address,
+                options.grpc_port,
+                reuse_port=options.reuse_grpc_port,
+                tls=tls_context(options),
+            )
         if options.allow_metrics:
             await self._metrics.start(options.effective_metrics_address, options.metrics_port)
         self.report = await self._catalog.load_all()
@@ -126,19 +152,22 @@ class App:
         """
         deadline_s = time.monotonic() + self.options.exit_timeout_secs
         self._http.drain()
+        self._grpc.drain()
         closing = asyncio.ensure_future(self._catalog.close(self.options.exit_timeout_secs))
         await self._count_down(deadline_s)
-        in_time = self._http.connection_count == 0
+        in_time = self._http.connection_count == self._grpc.connection_count == 0
         await self._http.stop()
+        await self._grpc.stop()
         await self._metrics.stop()
         self._slow_work.close()
         return await closing and in_time
 
     async def _count_down(self, deadline_s: float) -> None:
-        """Wait until the last HTTP connection is closed, saying once a second how long that may still take."""
-        while (left_s := deadline_s - time.monotonic()) > 0 and not await self._http.drained(min(1.0, left_s)):
-            count = self._http.connection_count
-            _log.info("Timeout %d: Found %d active HTTP connections", round(deadline_s - time.monotonic()), count)
+        """Wait until the last connection is closed, saying once a second how long that may still take."""
+        for name, server in (("HTTP", self._http), ("gRPC", self._grpc)):
+            while (left_s := deadline_s - time.monotonic()) > 0 and not await server.drained(min(1.0, left_s)):
+                left = round(deadline_s - time.monotonic())
+                _log.info("Timeout %d: Found %d active %s connections", left, server.connection_count, name)
 
     def _render_metrics(self) -> bytes:
         return metrics.render(self.dataplane.statistics())

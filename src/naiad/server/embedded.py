@@ -88,6 +88,11 @@ class Server:
         return self._running().http_url
 
     @property
+    def grpc_url(self) -> str:
+        """The URL of the gRPC endpoint, as `YOLO` takes it; without `grpc://` as `tritonclient.grpc` does."""
+        return self._running().grpc_url
+
+    @property
     def metrics_url(self) -> str:
         """The URL that Prometheus scrapes."""
         return self._running().metrics_url

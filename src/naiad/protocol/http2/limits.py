@@ -52,7 +52,7 @@ class Http2Limits:
     stall_progress_bytes: int = 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PingPolicy:
     """How often a client may send PING frames while nothing is sent to it (gRPC's ping strikes).
 

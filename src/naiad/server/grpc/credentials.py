@@ -9,10 +9,10 @@ import ssl
 from naiad.errors import InvalidArgumentError
 
 
-def server_context(certificate: str, key: str, root: str = "", *, mutual: bool = False) -> ssl.SSLContext:
+def server_context(certificate: str, key: str, root: str = "") -> ssl.SSLContext:
     """Return the TLS context of a gRPC server; the arguments are paths of PEM files.
 
-    With `mutual`, clients must show a certificate that `root` vouches for.
+    With a `root`, clients must show a certificate that it vouches for.
 
     Raises:
         InvalidArgumentError: a file is missing, unreadable, or not what it should be.
@@ -20,10 +20,6 @@ def server_context(certificate: str, key: str, root: str = "", *, mutual: bool =
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 9113 §9.2
     context.set_alpn_protocols(["h2"])
-    if not certificate or not key:
-        raise InvalidArgumentError(
-            "--grpc-use-ssl needs a certificate and its key, expected --grpc-server-cert=FILE --grpc-server-key=FILE"
-        )
     try:
         context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
@@ -31,7 +27,7 @@ def server_context(certificate: str, key: str, root: str = "", *, mutual: bool =
             f"--grpc-server-cert={certificate} and --grpc-server-key={key} cannot be used, expected PEM files of a "
             f"certificate and its key: {error}"
         ) from error
-    if mutual:
+    if root:
         context.verify_mode = ssl.CERT_REQUIRED
         try:
             context.load_verify_locations(root)
