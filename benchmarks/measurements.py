@@ -34,9 +34,9 @@ class Setting:
 @contextmanager
 def naiad(setting: Setting, repository: Path, *flags: str) -> Iterator[ServerProcess]:
     """Run `naiad serve` on a repository."""
-    http, metrics = free_ports(2)
+    http, grpc, metrics = free_ports(3)
     command = [sys.executable, "-m", "naiad", "serve", f"--model-repository={repository}"]
-    command += [f"--http-port={http}", f"--metrics-port={metrics}", "--log-info=false", *flags]
+    command += [f"--http-port={http}", f"--grpc-port={grpc}", f"--metrics-port={metrics}", "--log-info=false", *flags]
     with running(command, http, _READY, setting.scratch / f"naiad-{http}.log") as server:
         yield server
 

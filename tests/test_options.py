@@ -12,8 +12,11 @@ MINIMAL = ServerOptions(model_repository=("models",))
 
 def test_defaults_are_tritons_but_for_name_and_addresses() -> None:
     assert MINIMAL.id == "naiad"
-    assert (MINIMAL.http_address, MINIMAL.effective_metrics_address) == ("127.0.0.1", "127.0.0.1")
-    assert (MINIMAL.http_port, MINIMAL.metrics_port, MINIMAL.exit_timeout_secs) == (8000, 8002, 30)
+    assert MINIMAL.http_address == MINIMAL.grpc_address == MINIMAL.effective_metrics_address == "127.0.0.1"
+    assert (MINIMAL.http_port, MINIMAL.grpc_port, MINIMAL.metrics_port) == (8000, 8001, 8002)
+    assert MINIMAL.exit_timeout_secs == 30
+    assert (MINIMAL.grpc_keepalive_time, MINIMAL.grpc_keepalive_timeout) == (7_200_000, 20_000)
+    assert MINIMAL.grpc_infer_response_compression_level == "none"
     assert MINIMAL.http_max_input_size == 67108864
     assert MINIMAL.exit_on_error
     assert MINIMAL.strict_readiness
@@ -114,9 +117,39 @@ def test_two_services_on_one_port_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "both"),
+    [
+        ({"grpc_port": 8000}, "--http-port and --grpc-port are both 8000"),
+        ({"grpc_port": 8002}, "--grpc-port and --metrics-port are both 8002"),
+    ],
+)
+def test_the_port_of_grpc_is_compared_too(changes: dict[str, object], both: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=both):
+        replace(MINIMAL, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "missing"),
+    [
+        ({"grpc_use_ssl": True}, "--grpc-server-cert, --grpc-server-key, expected"),
+        ({"grpc_use_ssl": True, "grpc_server_cert": "c"}, "needs --grpc-server-key, expected"),
+        (
+            {"grpc_use_ssl_mutual": True, "grpc_server_cert": "c", "grpc_server_key": "k"},
+            "needs --grpc-root-cert, expected",
+        ),
+    ],
+)
+def test_tls_without_its_files_is_refused(changes: dict[str, object], missing: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=missing):
+        replace(MINIMAL, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {"http_port": 0, "metrics_port": 0},
+        {"grpc_port": 8000, "allow_grpc": False},
+        {"grpc_port": 8000, "grpc_address": "0.0.0.0"},
         {"http_port": 8002, "allow_metrics": False},
         {"http_port": 8002, "metrics_address": "127.0.0.2"},
     ],
@@ -146,13 +179,15 @@ def test_either_flag_turns_auto_completion_off(changes: dict[str, bool]) -> None
 
 def test_a_later_flag_is_refused_with_the_feature_and_what_to_do() -> None:
     with pytest.raises(UnsupportedError) as caught:
-        options.refuse_later_flag(LATER_FLAGS["grpc-port"], "8001")
+        options.refuse_later_flag(LATER_FLAGS["rate-limit-resource"], "R1:4")
     assert str(caught.value) == (
-        "--grpc-port=8001: gRPC is not available in this version of Naiad; use HTTP, and leave the flag out"
+        "--rate-limit-resource=R1:4: the rate limiter is not available in this version of Naiad; leave the flag out"
     )
 
 
-@pytest.mark.parametrize(("flag", "value"), [("allow-grpc", "False"), ("allow-client-shm", "0"), ("rate-limit", "off")])
+@pytest.mark.parametrize(
+    ("flag", "value"), [("model-namespacing", "False"), ("allow-client-shm", "0"), ("rate-limit", "off")]
+)
 def test_a_later_flag_that_asks_for_nothing_is_let_through(flag: str, value: str) -> None:
     options.refuse_later_flag(LATER_FLAGS[flag], value)
 

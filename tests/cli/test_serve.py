@@ -72,8 +72,8 @@ def test_the_environment_gives_values_and_flags_win(seen: list[ServerOptions]) -
     [
         (["--http-port=high"], "--http-port expects a whole number, got 'high'"),
         (["--http-prot=1"], "--http-port"),
-        (["--grpc-port=8001"], "--grpc-port=8001: gRPC is not available in this version of Naiad"),
-        (["--grpc-port", "8001"], "--grpc-port=8001: gRPC is not available in this version of Naiad"),
+        (["--rate-limit=on"], "--rate-limit=on: the rate limiter is not available in this version of Naiad"),
+        (["--rate-limit", "on"], "--rate-limit=on: the rate limiter is not available in this version of Naiad"),
         (["--model-control-mode=explicit"], "is not available in this version"),
         (["models"], "'models' is not a flag; to serve that folder: --model-repository=models"),
     ],
@@ -98,7 +98,7 @@ def test_every_flag_of_later_work_is_known(seen: list[ServerOptions], name: str)
 
 
 def test_a_later_flag_that_asks_for_nothing_is_let_through(seen: list[ServerOptions]) -> None:
-    assert invoke("--model-repository=a", "--allow-grpc=false").exit_code == 0
+    assert invoke("--model-repository=a", "--rate-limit=off").exit_code == 0
     assert len(seen) == 1
 
 
@@ -124,7 +124,7 @@ def test_a_server_serves_until_it_is_told_to_stop(repository: Path, state: Path)
     process = subprocess.Popen(
         [
             *(sys.executable, "-u", "-m", "naiad", "serve", f"--model-repository={repository}"),
-            *("--http-port=0", "--metrics-port=0"),
+            *("--http-port=0", "--grpc-port=0", "--metrics-port=0"),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -155,7 +155,9 @@ def _announced_url(process: "subprocess.Popen[str]") -> str:
 
 
 def test_a_model_that_fails_ends_the_start_with_the_reason(failing_repository: Path, naiad: Naiad) -> None:
-    result = naiad("serve", f"--model-repository={failing_repository}", "--http-port=0", "--metrics-port=0")
+    result = naiad(
+        "serve", f"--model-repository={failing_repository}", "--http-port=0", "--grpc-port=0", "--metrics-port=0"
+    )
     assert result.returncode == 1
     assert "failed to load all models" in result.stderr
     assert "broken version 1: Internal: out of luck" in result.stderr
@@ -163,7 +165,7 @@ def test_a_model_that_fails_ends_the_start_with_the_reason(failing_repository: P
 
 def test_a_server_in_the_background_is_found_asked_and_stopped(failing_repository: Path, naiad: Naiad) -> None:
     started = naiad(
-        *("serve", f"--model-repository={failing_repository}", "--http-port=0", "--metrics-port=0"),
+        *("serve", f"--model-repository={failing_repository}", "--http-port=0", "--grpc-port=0", "--metrics-port=0"),
         *("--exit-on-error=false", "--detach"),
     )
     assert started.returncode == 0, started.stderr
@@ -181,7 +183,14 @@ def test_a_server_in_the_background_is_found_asked_and_stopped(failing_repositor
 
 
 def test_a_background_server_that_cannot_start_says_why(failing_repository: Path, naiad: Naiad) -> None:
-    result = naiad("serve", f"--model-repository={failing_repository}", "--http-port=0", "--metrics-port=0", "--detach")
+    result = naiad(
+        "serve",
+        f"--model-repository={failing_repository}",
+        "--http-port=0",
+        "--grpc-port=0",
+        "--metrics-port=0",
+        "--detach",
+    )
     assert result.returncode == 1
     assert "the server did not start (exit code 1)" in result.stderr
     assert "broken version 1: Internal: out of luck" in result.stderr

@@ -27,6 +27,8 @@ class Serving:
     http: str
     """`host:port` of the HTTP endpoint, as tritonclient wants it."""
     metrics_url: str
+    grpc: str
+    """`host:port` of the gRPC endpoint."""
 
     @property
     def url(self) -> str:
@@ -58,18 +60,24 @@ def started(
     *repositories: Path, log: Path, flags: tuple[str, ...] = (), python_flags: tuple[str, ...] = ()
 ) -> Iterator[Serving]:
     """Start `python -m naiad serve`; the block ends it with SIGTERM, and it must end well."""
-    http_port, metrics_port = free_ports(2)
+    http_port, grpc_port, metrics_port = free_ports(3)
     command = [
         *(sys.executable, *python_flags, "-m", "naiad", "serve"),
         *(f"--model-repository={repository}" for repository in repositories),
-        *(f"--http-port={http_port}", f"--metrics-port={metrics_port}", *flags),
+        *(f"--http-port={http_port}", f"--grpc-port={grpc_port}", f"--metrics-port={metrics_port}", *flags),
     ]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, env=os.environ | {"COLUMNS": "200"}
         )
     try:
-        yield Serving(process, log, f"127.0.0.1:{http_port}", f"http://127.0.0.1:{metrics_port}/metrics")
+        yield Serving(
+            process,
+            log,
+            f"127.0.0.1:{http_port}",
+            f"http://127.0.0.1:{metrics_port}/metrics",
+            f"127.0.0.1:{grpc_port}",
+        )
     finally:
         exit_code = _stop(process)
     assert exit_code == 0, f"naiad serve ended with {exit_code}:\n{log.read_text(encoding='utf-8')}"

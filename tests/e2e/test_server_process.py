@@ -24,7 +24,7 @@ _ASK_INSIDE = """
 import sys
 import naiad
 
-with naiad.Server(model_repository=sys.argv[1], http_port=0, metrics_port=0) as server:
+with naiad.Server(model_repository=sys.argv[1], http_port=0, grpc_port=0, metrics_port=0) as server:
     server.wait_ready("yolo")
 print(*sys.modules)
 """

@@ -102,9 +102,10 @@ def guide(tmp_path_factory: pytest.TempPathFactory) -> _Guide:
 @contextmanager
 def _server(guide: _Guide, log: Path) -> Iterator[int]:
     """Stand in for `docker run` and `docker kill`."""
-    http_port, metrics_port = free_ports(2)
+    http_port, grpc_port, metrics_port = free_ports(3)
     command = (
-        f"-m naiad serve --model-repository={guide.repository} --http-port {http_port} --metrics-port {metrics_port}"
+        f"-m naiad serve --model-repository={guide.repository} --http-port {http_port} --grpc-port {grpc_port} "
+        f"--metrics-port {metrics_port}"
     )
     with log.open("wb") as output:
         process = subprocess.Popen([sys.executable, *command.split()], stdout=output, stderr=subprocess.STDOUT)

@@ -107,7 +107,7 @@ def _model_folders(server: Serving) -> list[Path]:
 def test_a_server_inside_this_process_serves_ultralytics(exports: Exports, repository: Path, bus: str) -> None:
     export = exports.random("segment", is_dynamic=True)
     add_model(repository, "yolo", export.path)
-    with naiad.Server(model_repository=repository, http_port=0, metrics_port=0) as server:
+    with naiad.Server(model_repository=repository, http_port=0, grpc_port=0, metrics_port=0) as server:
         server.wait_ready("yolo")
         served = predict(f"{server.http_url}/yolo", "segment", [bus], export.size)
         image = np.random.default_rng(2).random((2, 3, 64, 96), dtype=np.float32)

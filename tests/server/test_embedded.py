@@ -37,7 +37,7 @@ def repository(tmp_path: Path) -> Path:
 @pytest.fixture
 def server(repository: Path) -> Iterator[naiad.Server]:
     write(repository, "slow", DELAY)
-    with naiad.Server(repository, http_port=0, metrics_port=0) as running:
+    with naiad.Server(repository, http_port=0, grpc_port=0, metrics_port=0) as running:
         yield running
 
 
@@ -82,7 +82,7 @@ def test_a_caller_that_gives_up_frees_its_place(server: naiad.Server) -> None:
 
 def test_wait_ready_tells_what_is_wrong_when_it_gives_up(repository: Path) -> None:
     write(repository, "broken", BROKEN)
-    with naiad.Server(repository, http_port=0, metrics_port=0, exit_on_error=False) as server:
+    with naiad.Server(repository, http_port=0, grpc_port=0, metrics_port=0, exit_on_error=False) as server:
         server.wait_ready("identity")
         with pytest.raises(UnavailableError, match="model 'broken' was not ready within 0 s: broken UNAVAILABLE"):
             server.wait_ready("broken", timeout_s=0)
@@ -93,11 +93,11 @@ def test_wait_ready_tells_what_is_wrong_when_it_gives_up(repository: Path) -> No
 def test_a_model_that_fails_to_load_stops_the_start(repository: Path) -> None:
     write(repository, "broken", BROKEN)
     with pytest.raises(InternalError, match="failed to load all models:\n  broken version 1: "):
-        naiad.Server(repository, http_port=0, metrics_port=0).start()
+        naiad.Server(repository, http_port=0, grpc_port=0, metrics_port=0).start()
 
 
 def test_it_can_be_started_again_and_stopped_twice(repository: Path) -> None:
-    server = naiad.Server([repository], http_port=0, metrics_port=0)
+    server = naiad.Server([repository], http_port=0, grpc_port=0, metrics_port=0)
     for _ in range(2):
         with server:
             assert server.infer("identity", {"X": rows(1)}).outputs[0].shape == (1, 2)

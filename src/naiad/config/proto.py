@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Triton's protobuf messages, `ModelConfig` and those of its gRPC service, without paying for gRPC.
 
-`tritonclient` ships the generated `model_config_pb2` and `service_pb2` inside its gRPC package, whose `__init__` imports
-grpc. This module runs only those two files, under the names they have there: protobuf allows one copy of a `.proto` in
+`tritonclient` ships the generated `model_config_pb2` and `service_pb2` inside its gRPC package, whose `__init__`
+imports grpc. This module runs only those two files, under the names they have there: protobuf allows one copy of a `.proto` in
 a process, so a later `import tritonclient.grpc` (or an earlier one) shares the very same modules.
 May import protobuf and the standard library, nothing else.
 """

@@ -66,8 +66,8 @@ class CallHead:
     """What the head of a call says.
 
     `timeout_ns` is None without a deadline. `encoding` is how messages flagged as compressed are, "identity" for not
-    at all; `accepts` are those of `ENCODINGS` the client understands. `metadata` holds the custom fields in order, names
-    in lower case, the values of those in `-bin` decoded.
+    at all; `accepts` are those of `ENCODINGS` the client understands. `metadata` holds the custom fields in order,
+    names in lower case, the values of those in `-bin` decoded.
     """
 
     path: str
@@ -82,15 +82,15 @@ def read_call(head: RequestHead) -> CallHead:
     """Return what the head of a request means as a gRPC call.
 
     Raises:
-        NotGrpc: it is no gRPC call.
+        NotGrpcError: it is no gRPC call.
         GrpcError: it is one that cannot be served.
     """
     if head.method != "POST":
-        raise NotGrpc(405)
+        raise NotGrpcError(405)
     fields = dict(head.fields)
     content_type = fields.get(b"content-type", b"")
     if not content_type.startswith(b"application/grpc") or content_type[16:17] not in {b"", b"+", b";"}:
-        raise NotGrpc(415)
+        raise NotGrpcError(415)
     encoding = fields.get(b"grpc-encoding", b"identity").decode("latin-1")
     if encoding not in ENCODINGS and encoding != "identity":
         raise GrpcError(
@@ -107,7 +107,7 @@ def read_call(head: RequestHead) -> CallHead:
     )
 
 
-class NotGrpc(Exception):
+class NotGrpcError(Exception):
     """A request over HTTP/2 that is no gRPC call; answered with an HTTP status."""
 
     def __init__(self, http_status: int) -> None:

@@ -2,8 +2,8 @@
 """`ModelInferRequest` → `InferRequest`.
 
 Mirrors KServe v2's gRPC protocol with Triton's parameters: what Triton's gRPC front end checks is checked here, in its
-order and with its texts; names, shapes, datatypes and byte sizes are the engine's to hold against the model. Raw tensors
-stay views of the message.
+order and with its texts; names, shapes, datatypes and byte sizes are the engine's to hold against the model. Raw
+tensors stay views of the message.
 May import protobuf, numpy, `errors`, `tensors`, `requests`, `config.proto` and `rpc_wire`.
 """
 
@@ -120,7 +120,7 @@ def read_infer(message: memoryview) -> RpcRequest:
 
 
 def _read_whole(message: memoryview) -> RpcRequest:
-    proto = service_pb2.ModelInferRequest.FromString(message)
+    proto = service_pb2.ModelInferRequest.FromString(message)  # type: ignore[arg-type]  # upb takes any buffer
     raws = tuple(memoryview(raw) for raw in proto.raw_input_contents)
     return RpcRequest(_declaration(proto), proto.id, raws)
 
@@ -203,9 +203,7 @@ def _sequence_id(parameter: service_pb2.InferParameter) -> int | str:
             if len(parameter.string_param.encode()) > _MAX_SEQUENCE_ID:
                 raise UnsupportedError("string correlation ID cannot be longer than 128 characters")
             return parameter.string_param
-    raise InvalidArgumentError(
-        "invalid value type for 'sequence_id' parameter, expected int64_param or string_param."
-    )
+    raise InvalidArgumentError("invalid value type for 'sequence_id' parameter, expected int64_param or string_param.")
 
 
 def _priority(parameter: service_pb2.InferParameter) -> int:

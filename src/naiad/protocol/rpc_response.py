@@ -115,7 +115,7 @@ def _output(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
 
 
 @lru_cache(64)
-def _parameter(key: str, value: ParameterValue, kind: type) -> bytes:
+def _parameter(key: str, value: ParameterValue, kind: object) -> bytes:
     """Write an entry of `parameters`; `kind` keeps the memo from taking 1 for True."""
     parameter = service_pb2.InferParameter()
     if kind is bool:

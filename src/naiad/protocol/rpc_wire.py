@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Protobuf's wire format, as far as tensors should not be copied or wait for anybody else's parser.
 
-`split_infer_request` leaves the tensors of a `ModelInferRequest` where they are; the writing functions give the bytes of
-fields. May import nothing of Naiad.
+`split_infer_request` leaves the tensors of a `ModelInferRequest` where they are; the writing functions give the bytes
+of fields. May import nothing of Naiad.
 """
 
 from collections.abc import Iterable

@@ -13,7 +13,7 @@ May import its neighbours in this folder.
 from collections.abc import Callable, Sequence
 
 from naiad.protocol.http2 import frames
-from naiad.protocol.http2.faults import ConnectionFault, ErrorCode, StreamFault
+from naiad.protocol.http2.faults import ConnectionFailedError, ErrorCode, StreamFailedError
 from naiad.protocol.http2.floods import Bucket
 from naiad.protocol.http2.frames import (
     ACK,
@@ -27,14 +27,12 @@ from naiad.protocol.http2.frames import (
     PREFACE,
     PRIORITY_FLAG,
 )
-from naiad.protocol.http2.header_blocks import FORGET_TABLE, HeaderDecoder
+from naiad.protocol.http2.header_blocks import HeaderDecoder
 from naiad.protocol.http2.limits import Http2Limits, PingPolicy
+from naiad.protocol.http2.outbox import Outbox
 from naiad.protocol.http2.streams import Buffer, Stream
 
 _REMEMBERED_RESETS = 1024
-_TURN_BYTES = 256 * 1024
-"""What a stream may send before it is the next one's turn."""
-
 _HTTP1_METHODS = frozenset((b"GET ", b"POST", b"HEAD", b"PUT ", b"OPTI"))
 _HTTP1_TEXT = b"this port speaks gRPC, which is HTTP/2; HTTP/1.1 has a port of its own\n"
 HTTP1_ANSWER = (
@@ -48,8 +46,7 @@ class Connection:
     """See the module.
 
     `is_broken` says that nothing more is read, and the transport is to be closed once all is sent. `peer_is_leaving`
-    says that the client sent GOAWAY. `acknowledged_pings` counts answers to `ping`, `received_frames` all frames, and
-    `responses_sent` the frames of responses.
+    says that the client sent GOAWAY. `acknowledged_pings` counts answers to `ping`, and `received_frames` all frames.
     """
 
     def __init__(
@@ -64,7 +61,6 @@ class Connection:
         self.peer_is_leaving = False
         self.acknowledged_pings = 0
         self.received_frames = 0
-        self.responses_sent = 0
         self.streams: dict[int, Stream] = {}
         self._accept = accept
         self._limits = limits = limits or Http2Limits()
@@ -94,16 +90,10 @@ class Connection:
         self._refusals = Bucket(limits.refusals, now_s)
         self._last_ping_s: float | None = None
         self._ping_strikes = 0
+        self._responses_at_ping = 0
         # -- out
-        self._out: list[Buffer] = []
-        self._held = False
-        self._unsent_control_bytes = 0
-        self._window = frames.DEFAULT_WINDOW_BYTES
-        self._stream_window = frames.DEFAULT_WINDOW_BYTES
-        self._frame_bytes = frames.DEFAULT_FRAME_BYTES
-        self._block_prefix = b""
-        self._sending: dict[int, Stream] = {}
-        self._out.append(self._first_settings())
+        self._outbox = Outbox(limits, self._on_response_ended)
+        self._outbox.buffers.append(self._first_settings())
 
     def _first_settings(self) -> bytes:
         limits = self._limits
@@ -123,12 +113,17 @@ class Connection:
     @property
     def has_output(self) -> bool:
         """Whether there is something to send."""
-        return bool(self._out)
+        return bool(self._outbox.buffers)
 
     def take_output(self) -> list[Buffer]:
         """Return what is to be sent, in order, and forget it."""
-        out, self._out = self._out, []
+        out, self._outbox.buffers = self._outbox.buffers, []
         return out
+
+    @property
+    def responses_sent(self) -> int:
+        """How many frames of responses were sent."""
+        return self._outbox.responses_sent
 
     @property
     def is_mid_frame(self) -> bool:
@@ -152,7 +147,7 @@ class Connection:
                 whole = data
             used = self._read(whole)
             self._kept = bytearray(whole[used:]) if used < len(whole) else bytearray()
-        except ConnectionFault as fault:
+        except ConnectionFailedError as fault:
             self.fail(fault.code, str(fault))
 
     def room(self, least_bytes: int) -> memoryview | None:
@@ -173,19 +168,47 @@ class Connection:
 
     def hold(self) -> None:
         """Send no bodies until `release`: the transport is full."""
-        self._held = True
+        self._outbox.hold()
 
     def release(self) -> None:
         """Send bodies again; the transport has room."""
-        self._held = False
-        self._unsent_control_bytes = 0
-        self._send_waiting()
+        self._outbox.release()
+
+    def respond(
+        self, stream: Stream, headers: bytes, buffers: Sequence[Buffer], size_bytes: int, trailers: bytes
+    ) -> None:
+        """Send a whole response of header block, data and trailer block."""
+        outbox = self._outbox
+        outbox.send_headers(stream, headers)
+        outbox.send_data(stream, buffers, size_bytes)
+        outbox.send_trailers(stream, trailers)
+
+    def send_headers(self, stream: Stream, block: bytes) -> None:
+        """Begin the response; `block` is at most 16 KiB, written by `encode_fields`."""
+        self._outbox.send_headers(stream, block)
+
+    def send_data(self, stream: Stream, buffers: Sequence[Buffer], size_bytes: int) -> None:
+        """Go on with the response: `buffers` hold `size_bytes`, and must not change until they are sent."""
+        self._outbox.send_data(stream, buffers, size_bytes)
+
+    def send_trailers(self, stream: Stream, block: bytes) -> None:
+        """End the response, once all data has gone."""
+        self._outbox.send_trailers(stream, block)
+
+    def reset(self, stream: Stream, code: ErrorCode) -> None:
+        """End a stream at once; its sink isn't told."""
+        if stream.id not in self.streams:
+            return
+        self._remember_reset(stream.id)
+        self._put(frames.rst_stream(stream.id, code))
+        self._forget(stream)
+        stream.sink = None
 
     def fail(self, code: ErrorCode, text: str = "") -> None:
         """End the connection: GOAWAY, all streams lost."""
         if self.is_broken:
             return
-        self._out.append(frames.goaway(self._highest_id, code, text))
+        self._put(frames.goaway(self._highest_id, code, text))
         self.lose()
 
     def lose(self) -> None:
@@ -197,22 +220,25 @@ class Connection:
         self._data_stream = None
         streams = list(self.streams.values())
         self.streams.clear()
-        self._sending.clear()
+        self._outbox.waiting.clear()
         for stream in streams:
             self._tell_reset(stream)
 
     def announce_leaving(self) -> None:
         """Tell the client to open no more streams, while those it opens anyway are still served."""
-        self._out.append(frames.goaway(MAX_STREAM_ID, ErrorCode.NO_ERROR, "leaving"))
+        self._put(frames.goaway(MAX_STREAM_ID, ErrorCode.NO_ERROR, "leaving"))
 
     def leave(self) -> None:
         """Refuse streams from now on; those that were opened go on to their end."""
         self._last_accepted_id = self._highest_id
-        self._out.append(frames.goaway(self._highest_id, ErrorCode.NO_ERROR, "leaving"))
+        self._put(frames.goaway(self._highest_id, ErrorCode.NO_ERROR, "leaving"))
 
     def ping(self) -> None:
         """Ask the client for a sign of life."""
-        self._out.append(frames.frame(frames.PING, 0, 0, b"keepaliv"))
+        self._put(frames.frame(frames.PING, 0, 0, b"keepaliv"))
+
+    def _put(self, frame: bytes) -> None:
+        self._outbox.buffers.append(frame)
 
     # -- frames coming in
 
@@ -243,7 +269,9 @@ class Connection:
                 if end == start and size:
                     return position
                 if not size or view[start] >= size:
-                    raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "the padding of a DATA frame exceeds the frame")
+                    raise ConnectionFailedError(
+                        ErrorCode.PROTOCOL_ERROR, "the padding of a DATA frame exceeds the frame"
+                    )
                 self._begin_data(stream_id, size, view[start], flags)
                 position = start + 1
                 continue
@@ -259,27 +287,27 @@ class Connection:
         given = bytes(view[: len(PREFACE)])
         if not PREFACE.startswith(given):
             if given[:4] in _HTTP1_METHODS:
-                self._out = [HTTP1_ANSWER]
+                self._outbox.buffers = [HTTP1_ANSWER]
                 self.lose()
                 return False
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "expected the connection preface of HTTP/2")
+            raise ConnectionFailedError(ErrorCode.PROTOCOL_ERROR, "expected the connection preface of HTTP/2")
         self._greeted = len(given) == len(PREFACE)
         return self._greeted
 
     def _check_frame(self, kind: int, size: int, stream_id: int) -> None:
         limits = self._limits
         if size > limits.max_frame_bytes:
-            raise ConnectionFault(
+            raise ConnectionFailedError(
                 ErrorCode.FRAME_SIZE_ERROR, f"frame of {size} bytes, expected at most {limits.max_frame_bytes}"
             )
         if kind != frames.DATA and size > max(limits.header_block_bytes + 256, frames.DEFAULT_FRAME_BYTES):
-            raise ConnectionFault(
+            raise ConnectionFailedError(
                 ErrorCode.ENHANCE_YOUR_CALM, f"frame of type {kind} and {size} bytes, expected at most 16384"
             )
         if self._block is not None and (kind != frames.CONTINUATION or stream_id != self._block_stream_id):
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a header block is interrupted by another frame")
+            raise ConnectionFailedError(ErrorCode.PROTOCOL_ERROR, "a header block is interrupted by another frame")
         if not self._settled and kind != frames.SETTINGS:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "the first frame is not SETTINGS")
+            raise ConnectionFailedError(ErrorCode.PROTOCOL_ERROR, "the first frame is not SETTINGS")
 
     # -- bodies coming in
 
@@ -287,39 +315,43 @@ class Connection:
         """Begin a DATA frame of `size` bytes, of which `padding` lie behind the data; with it goes their count byte."""
         self._receive_window -= size
         if self._receive_window < 0:
-            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "more data than the connection's window allows")
+            raise ConnectionFailedError(ErrorCode.FLOW_CONTROL_ERROR, "more data than the connection's window allows")
         ends = bool(flags & END_STREAM)
         self._in_data = True
         self._data_size = size
         self._data_ends = ends
         self._pad_left = padding
         self._data_left = size - padding - (1 if flags & PADDED else 0)
-        stream = self._data_stream = self.streams.get(stream_id)
         try:
-            if stream is None:
-                self._check_not_idle(stream_id, frames.DATA)
-                if stream_id not in self._reset_ids:
-                    raise StreamFault(ErrorCode.STREAM_CLOSED, "DATA on a closed stream")
-                return
-            if stream.remote_closed:
-                raise StreamFault(ErrorCode.STREAM_CLOSED, "DATA after the end of the request")
-            stream.receive_window -= size
-            if stream.receive_window < 0:
-                raise StreamFault(ErrorCode.FLOW_CONTROL_ERROR, "more data than the stream's window allows")
-            if stream.expected_bytes is not None:
-                self._count_expected(stream, self._data_left, ends)
-        except StreamFault as fault:
+            self._data_stream = self._data_receiver(stream_id, size)
+        except StreamFailedError as fault:
             self._data_stream = None
             self._reset_for(stream_id, fault.code)
         if not self._data_left and not ends:
             self._count_control()
 
-    def _count_expected(self, stream: Stream, size: int, ends: bool) -> None:
+    def _data_receiver(self, stream_id: int, size: int) -> Stream | None:
+        """Return the stream that a DATA frame is for; None for one that was reset a moment ago."""
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            self._check_not_idle(stream_id, frames.DATA)
+            if stream_id not in self._reset_ids:
+                raise StreamFailedError(ErrorCode.STREAM_CLOSED, "DATA on a closed stream")
+            return None
+        if stream.remote_closed:
+            raise StreamFailedError(ErrorCode.STREAM_CLOSED, "DATA after the end of the request")
+        stream.receive_window -= size
+        if stream.receive_window < 0:
+            raise StreamFailedError(ErrorCode.FLOW_CONTROL_ERROR, "more data than the stream's window allows")
+        if stream.expected_bytes is not None:
+            self._count_expected(stream, stream.expected_bytes - self._data_left)
+        return stream
+
+    def _count_expected(self, stream: Stream, left: int) -> None:
         """Hold the body against the request's content-length (RFC 9113 §8.1.1)."""
-        assert stream.expected_bytes is not None  # noqa: S101 - the caller looked
-        stream.expected_bytes -= size
-        if stream.expected_bytes < 0 or (ends and stream.expected_bytes):
-            raise StreamFault(ErrorCode.PROTOCOL_ERROR, "the body is not as long as content-length says")
+        stream.expected_bytes = left
+        if left < 0 or (self._data_ends and left):
+            raise StreamFailedError(ErrorCode.PROTOCOL_ERROR, "the body is not as long as content-length says")
 
     def _read_data(self, view: memoryview, position: int, end: int) -> int:
         """Take what there is of the DATA frame that has begun; return the new position."""
@@ -349,7 +381,7 @@ class Connection:
         size = self._data_size
         self._uncredited_bytes += size
         if self._uncredited_bytes * 2 >= self._limits.connection_window_bytes:
-            self._out.append(frames.window_update(0, self._uncredited_bytes))
+            self._put(frames.window_update(0, self._uncredited_bytes))
             self._receive_window += self._uncredited_bytes
             self._uncredited_bytes = 0
         stream, self._data_stream = self._data_stream, None
@@ -364,7 +396,7 @@ class Connection:
     def _credit(self, stream: Stream) -> None:
         if stream.holds_back or stream.remote_closed or not stream.uncredited_bytes:
             return
-        self._out.append(frames.window_update(stream.id, stream.uncredited_bytes))
+        self._put(frames.window_update(stream.id, stream.uncredited_bytes))
         stream.receive_window += stream.uncredited_bytes
         stream.uncredited_bytes = 0
 
@@ -377,25 +409,23 @@ class Connection:
 
     def _end_remote(self, stream: Stream) -> None:
         stream.remote_closed = True
-        if stream.local_closed:
-            self._forget(stream)
-        elif stream.sink is not None:
+        if stream.sink is not None:
             stream.sink.end()
 
     # -- heads coming in
 
     def _on_headers(self, stream_id: int, flags: int, payload: memoryview) -> None:
         if not stream_id & 1:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "HEADERS on a stream that a client cannot open")
+            raise ConnectionFailedError(ErrorCode.PROTOCOL_ERROR, "HEADERS on a stream that a client cannot open")
         start, stop = 0, len(payload)
         if flags & PADDED:
             if not stop:
-                raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "HEADERS without the length of its padding")
+                raise ConnectionFailedError(ErrorCode.FRAME_SIZE_ERROR, "HEADERS without the length of its padding")
             start, stop = 1, stop - payload[0]
         if flags & PRIORITY_FLAG:
             start += 5
         if start > stop:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "the padding of a HEADERS frame exceeds the frame")
+            raise ConnectionFailedError(ErrorCode.PROTOCOL_ERROR, "the padding of a HEADERS frame exceeds the frame")
         ends = bool(flags & END_STREAM)
         if flags & END_HEADERS:
             self._end_block(stream_id, bytes(payload[start:stop]), ends)
@@ -408,13 +438,13 @@ class Connection:
     def _on_continuation(self, stream_id: int, flags: int, payload: memoryview) -> None:
         block = self._block
         if block is None:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without HEADERS before it")
+            raise ConnectionFailedError(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without HEADERS before it")
         self._continuations += 1
         if self._continuations > self._limits.continuation_frames:
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many CONTINUATION frames")
+            raise ConnectionFailedError(ErrorCode.ENHANCE_YOUR_CALM, "too many CONTINUATION frames")
         block += payload
         if len(block) > self._limits.header_block_bytes:
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "header block too large")
+            raise ConnectionFailedError(ErrorCode.ENHANCE_YOUR_CALM, "header block too large")
         if flags & END_HEADERS:
             self._block = None
             self._end_block(stream_id, bytes(block), self._block_ends)
@@ -428,30 +458,33 @@ class Connection:
                 self._on_trailer(stream, ends)
             elif stream_id > self._highest_id:
                 self._highest_id = stream_id
-                self._open(Stream(stream_id, block.request(), self._stream_window, self._limits.stream_window_bytes), ends)
+                self._open(
+                    Stream(stream_id, block.request(), self._outbox.stream_window, self._limits.stream_window_bytes),
+                    ends,
+                )
             elif stream_id not in self._reset_ids:
-                raise ConnectionFault(ErrorCode.STREAM_CLOSED, "HEADERS on a closed stream")
-        except StreamFault as fault:
+                raise ConnectionFailedError(ErrorCode.STREAM_CLOSED, "HEADERS on a closed stream")
+        except StreamFailedError as fault:
             self._reset_for(stream_id, fault.code)
 
     def _on_trailer(self, stream: Stream, ends: bool) -> None:
         if stream.remote_closed:
-            raise StreamFault(ErrorCode.STREAM_CLOSED, "HEADERS after the end of the request")
+            raise StreamFailedError(ErrorCode.STREAM_CLOSED, "HEADERS after the end of the request")
         if not ends:
-            raise StreamFault(ErrorCode.PROTOCOL_ERROR, "a trailer that doesn't end its request")
+            raise StreamFailedError(ErrorCode.PROTOCOL_ERROR, "a trailer that doesn't end its request")
         if stream.expected_bytes:
-            raise StreamFault(ErrorCode.PROTOCOL_ERROR, "the body is not as long as content-length says")
+            raise StreamFailedError(ErrorCode.PROTOCOL_ERROR, "the body is not as long as content-length says")
         self._end_remote(stream)
 
     def _open(self, stream: Stream, ends: bool) -> None:
         if len(self.streams) >= self._limits.concurrent_streams or stream.id > self._last_accepted_id:
             if not self._refusals.spend(self.now_s):
-                raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many streams beyond the allowed number")
+                raise ConnectionFailedError(ErrorCode.ENHANCE_YOUR_CALM, "too many streams beyond the allowed number")
             self._remember_reset(stream.id)
-            self._out.append(frames.rst_stream(stream.id, ErrorCode.REFUSED_STREAM))
+            self._put(frames.rst_stream(stream.id, ErrorCode.REFUSED_STREAM))
             return
         if ends and stream.expected_bytes:
-            raise StreamFault(ErrorCode.PROTOCOL_ERROR, "the body is not as long as content-length says")
+            raise StreamFailedError(ErrorCode.PROTOCOL_ERROR, "the body is not as long as content-length says")
         self.streams[stream.id] = stream
         self._accept(stream)
         if ends and stream.id in self.streams:
@@ -461,53 +494,56 @@ class Connection:
 
     def _on_settings(self, stream_id: int, flags: int, payload: memoryview) -> None:
         if stream_id:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "SETTINGS on a stream")
+            raise ConnectionFailedError(ErrorCode.PROTOCOL_ERROR, "SETTINGS on a stream")
         if flags & ACK:
             if len(payload):
-                raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "an acknowledgement of SETTINGS is empty")
+                raise ConnectionFailedError(ErrorCode.FRAME_SIZE_ERROR, "an acknowledgement of SETTINGS is empty")
             self._count_control()
             return
         if len(payload) % 6:
-            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS of a size that is no multiple of 6")
+            raise ConnectionFailedError(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS of a size that is no multiple of 6")
         self._settled = True
         self._count_control()
         for setting, value in frames.read_settings(payload):
             self._apply(setting, value)
-        self._send_control(frames.SETTINGS_ACK)
+        self._outbox.send_control(frames.SETTINGS_ACK)
 
     def _apply(self, setting: int, value: int) -> None:
         if setting == frames.INITIAL_WINDOW_SIZE:
             if value > MAX_WINDOW_BYTES:
-                raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "SETTINGS_INITIAL_WINDOW_SIZE is too large")
-            change, self._stream_window = value - self._stream_window, value
+                raise ConnectionFailedError(ErrorCode.FLOW_CONTROL_ERROR, "SETTINGS_INITIAL_WINDOW_SIZE is too large")
+            change, self._outbox.stream_window = value - self._outbox.stream_window, value
             for stream in self.streams.values():
                 stream.window += change
                 if stream.window > MAX_WINDOW_BYTES:
-                    raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "a stream's window grows too large")
-            self._send_waiting()
+                    raise ConnectionFailedError(ErrorCode.FLOW_CONTROL_ERROR, "a stream's window grows too large")
+            self._outbox.send_waiting()
         elif setting == frames.MAX_FRAME_SIZE:
             if not frames.DEFAULT_FRAME_BYTES <= value < 2**24:
-                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "SETTINGS_MAX_FRAME_SIZE is out of its range")
-            self._frame_bytes = min(value, self._limits.max_frame_bytes)
+                raise ConnectionFailedError(ErrorCode.PROTOCOL_ERROR, "SETTINGS_MAX_FRAME_SIZE is out of its range")
+            self._outbox.set_frame_bytes(value)
         elif setting == frames.ENABLE_PUSH and value > 1:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "SETTINGS_ENABLE_PUSH is neither 0 nor 1")
+            raise ConnectionFailedError(ErrorCode.PROTOCOL_ERROR, "SETTINGS_ENABLE_PUSH is neither 0 nor 1")
         elif setting == frames.HEADER_TABLE_SIZE and value < frames.DEFAULT_HEADER_TABLE_BYTES:
-            self._block_prefix = FORGET_TABLE
+            self._outbox.forget_table()
 
     def _on_ping(self, stream_id: int, flags: int, payload: memoryview) -> None:
         if stream_id:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PING on a stream")
+            raise ConnectionFailedError(ErrorCode.PROTOCOL_ERROR, "PING on a stream")
         if len(payload) != 8:
-            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "PING of a size that is not 8")
+            raise ConnectionFailedError(ErrorCode.FRAME_SIZE_ERROR, "PING of a size that is not 8")
         self._count_control()
         if flags & ACK:
             self.acknowledged_pings += 1
             return
         self._count_ping()
-        self._send_control(frames.frame(frames.PING, ACK, 0, bytes(payload)))
+        self._outbox.send_control(frames.frame(frames.PING, ACK, 0, bytes(payload)))
 
     def _count_ping(self) -> None:
         """Count strikes as gRPC servers do (gRFC A8)."""
+        if self._outbox.responses_sent != self._responses_at_ping:
+            self._ping_strikes, self._last_ping_s = 0, None
+        self._responses_at_ping = self._outbox.responses_sent
         last_s, self._last_ping_s = self._last_ping_s, self.now_s
         policy = self._pings
         interval_s = policy.min_interval_s if self.streams else policy.min_idle_interval_s
@@ -515,33 +551,24 @@ class Connection:
             return
         self._ping_strikes += 1
         if self._ping_strikes > policy.max_strikes:
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings")
-
-    def _forgive_pings(self) -> None:
-        self.responses_sent += 1
-        self._ping_strikes = 0
-        self._last_ping_s = None
+            raise ConnectionFailedError(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings")
 
     def _on_goaway(self, stream_id: int, flags: int, payload: memoryview) -> None:
         if stream_id:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "GOAWAY on a stream")
+            raise ConnectionFailedError(ErrorCode.PROTOCOL_ERROR, "GOAWAY on a stream")
         if len(payload) < 8:
-            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "GOAWAY of fewer than 8 bytes")
+            raise ConnectionFailedError(ErrorCode.FRAME_SIZE_ERROR, "GOAWAY of fewer than 8 bytes")
         self._count_control()
         self.peer_is_leaving = True
 
     def _on_window_update(self, stream_id: int, flags: int, payload: memoryview) -> None:
         if len(payload) != 4:
-            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "WINDOW_UPDATE of a size that is not 4")
+            raise ConnectionFailedError(ErrorCode.FRAME_SIZE_ERROR, "WINDOW_UPDATE of a size that is not 4")
         increment = int.from_bytes(payload) & MAX_WINDOW_BYTES
         if not stream_id:
             if not increment:
-                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE by nothing")
-            self._window += increment
-            if self._window > MAX_WINDOW_BYTES:
-                raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "the connection's window grows too large")
-            if self._sending:
-                self._send_waiting()
+                raise ConnectionFailedError(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE by nothing")
+            self._outbox.widen(increment)
             return
         stream = self.streams.get(stream_id)
         if stream is None:
@@ -551,11 +578,11 @@ class Connection:
         if not increment or stream.window > MAX_WINDOW_BYTES:
             self._reset_for(stream_id, ErrorCode.FLOW_CONTROL_ERROR if increment else ErrorCode.PROTOCOL_ERROR)
         elif stream.waiting_bytes:
-            self._send_waiting()
+            self._outbox.send_waiting()
 
     def _on_rst_stream(self, stream_id: int, flags: int, payload: memoryview) -> None:
         if len(payload) != 4:
-            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM of a size that is not 4")
+            raise ConnectionFailedError(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM of a size that is not 4")
         stream = self.streams.get(stream_id)
         if stream is None:
             self._check_not_idle(stream_id, frames.RST_STREAM)
@@ -567,28 +594,28 @@ class Connection:
 
     def _on_priority(self, stream_id: int, flags: int, payload: memoryview) -> None:
         if not stream_id:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PRIORITY on no stream")
+            raise ConnectionFailedError(ErrorCode.PROTOCOL_ERROR, "PRIORITY on no stream")
         self._count_control()
         if len(payload) != 5:
-            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "PRIORITY of a size that is not 5")
+            raise ConnectionFailedError(ErrorCode.FRAME_SIZE_ERROR, "PRIORITY of a size that is not 5")
 
     def _on_push_promise(self, stream_id: int, flags: int, payload: memoryview) -> None:
-        raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a client cannot push")
+        raise ConnectionFailedError(ErrorCode.PROTOCOL_ERROR, "a client cannot push")
 
     def _on_unknown(self, stream_id: int, flags: int, payload: memoryview) -> None:
         self._count_control()
 
     def _check_not_idle(self, stream_id: int, kind: int) -> None:
         if not stream_id or stream_id > self._highest_id or not stream_id & 1:
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"frame of type {kind} on a stream that isn't open")
+            raise ConnectionFailedError(ErrorCode.PROTOCOL_ERROR, f"frame of type {kind} on a stream that isn't open")
 
     def _count_control(self) -> None:
         if not self._controls.spend(self.now_s):
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many control frames")
+            raise ConnectionFailedError(ErrorCode.ENHANCE_YOUR_CALM, "too many control frames")
 
     def _count_reset(self) -> None:
         if not self._resets.spend(self.now_s):
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many streams reset")
+            raise ConnectionFailedError(ErrorCode.ENHANCE_YOUR_CALM, "too many streams reset")
 
     # -- the ends of streams
 
@@ -597,7 +624,7 @@ class Connection:
         self._count_reset()
         stream = self.streams.get(stream_id)
         self._remember_reset(stream_id)
-        self._send_control(frames.rst_stream(stream_id, code))
+        self._outbox.send_control(frames.rst_stream(stream_id, code))
         if stream is not None:
             self._forget(stream)
             self._tell_reset(stream)
@@ -611,7 +638,7 @@ class Connection:
     def _forget(self, stream: Stream) -> None:
         stream.local_closed = stream.remote_closed = True
         self.streams.pop(stream.id, None)
-        self._sending.pop(stream.id, None)
+        self._outbox.waiting.pop(stream.id, None)
         if self._data_stream is stream:
             self._data_stream = None
 
@@ -621,137 +648,24 @@ class Connection:
         if sink is not None:
             sink.reset()
 
-    # -- going out
-
-    def _send_control(self, frame: bytes) -> None:
-        """Answer a control frame, if the client reads the answers."""
-        self._out.append(frame)
-        if self._held:
-            self._unsent_control_bytes += len(frame)
-            if self._unsent_control_bytes > self._limits.unsent_control_bytes:
-                raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "answers to control frames are not read")
-
-    def _headers(self, stream: Stream, block: bytes, flags: int) -> bytes:
-        if self._block_prefix:
-            block, self._block_prefix = self._block_prefix + block, b""
-        self._forgive_pings()
-        size = len(block)
-        return HEADER.pack(size >> 16, size & 0xFFFF, frames.HEADERS, flags | END_HEADERS, stream.id) + block
-
-    def send_headers(self, stream: Stream, block: bytes) -> None:
-        """Begin the response; `block` is at most 16 KiB, written by `encode_fields`."""
-        if not stream.local_closed:
-            self._out.append(self._headers(stream, block, 0))
-
-    def send_data(self, stream: Stream, buffers: Sequence[Buffer], size_bytes: int) -> None:
-        """Go on with the response: `buffers` hold `size_bytes`, and must not change until they are sent."""
-        if stream.local_closed:
-            return
-        if self._fits(stream, size_bytes):
-            self._count_sent(stream, size_bytes)
-            self._out.append(frames.data_header(size_bytes, 0, stream.id))
-            self._out += buffers
-            return
-        stream.wait(buffers, size_bytes)
-        self._wait(stream)
-
-    def send_trailers(self, stream: Stream, block: bytes) -> None:
-        """End the response, once all data has gone."""
-        if stream.local_closed:
-            return
-        if stream.waiting_bytes:
-            stream.trailers = block
-            return
-        self._out.append(self._headers(stream, block, END_STREAM))
-        self._close_local(stream)
-
-    def respond(
-        self, stream: Stream, headers: bytes, buffers: Sequence[Buffer], size_bytes: int, trailers: bytes
-    ) -> None:
-        """Send a whole response of header block, data and trailer block."""
-        self.send_headers(stream, headers)
-        self.send_data(stream, buffers, size_bytes)
-        self.send_trailers(stream, trailers)
-
-    def reset(self, stream: Stream, code: ErrorCode) -> None:
-        """End a stream at once; its sink isn't told."""
-        if stream.id not in self.streams:
-            return
-        self._remember_reset(stream.id)
-        self._out.append(frames.rst_stream(stream.id, code))
-        self._forget(stream)
-        stream.sink = None
-
-    def _close_local(self, stream: Stream) -> None:
-        """Note the end of a response; a request that still comes is of no use (RFC 9113 §8.1)."""
-        stream.local_closed = True
+    def _on_response_ended(self, stream: Stream) -> None:
+        """Forget a stream; what still comes of its request is of no use (RFC 9113 §8.1)."""
         if not stream.remote_closed:
-            self._out.append(frames.rst_stream(stream.id, ErrorCode.NO_ERROR))
+            self._put(frames.rst_stream(stream.id, ErrorCode.NO_ERROR))
             self._remember_reset(stream.id)
         self._forget(stream)
-
-    def _fits(self, stream: Stream, size_bytes: int) -> bool:
-        """Tell whether data can go at once, in one frame."""
-        return (
-            size_bytes <= self._frame_bytes
-            and size_bytes <= stream.window
-            and size_bytes <= self._window
-            and not stream.waiting_bytes
-            and not self._held
-        )
-
-    def _count_sent(self, stream: Stream, size_bytes: int) -> None:
-        stream.window -= size_bytes
-        self._window -= size_bytes
-        self._forgive_pings()
-
-    def _wait(self, stream: Stream) -> None:
-        if stream.id not in self._sending:
-            stream.marked_s = self.now_s
-            stream.marked_bytes = stream.sent_bytes
-            self._sending[stream.id] = stream
-        self._send_waiting()
-
-    def _send_waiting(self) -> None:
-        """Send of what waits as much as the windows allow, the streams taking turns."""
-        going = True
-        while going and self._sending and self._window > 0 and not self._held:
-            going = False
-            for stream in tuple(self._sending.values()):
-                going = self._send_turn(stream) or going
-
-    def _send_turn(self, stream: Stream) -> bool:
-        """Send some of a stream's data; return whether any could be sent."""
-        count = min(stream.waiting_bytes, stream.window, self._window, _TURN_BYTES)
-        if count <= 0:
-            return False
-        self._count_sent(stream, count)
-        while count:
-            size = min(count, self._frame_bytes)
-            count -= size
-            self._out.append(frames.data_header(size, 0, stream.id))
-            self._out += stream.take(size)
-        if not stream.waiting_bytes:
-            del self._sending[stream.id]
-            if stream.trailers is not None:
-                self.send_trailers(stream, stream.trailers)
-            elif stream.sink is not None:
-                stream.sink.drained()
-        return True
 
     # -- time
 
     def check_stalls(self) -> None:
         """Reset streams whose client takes too little of what waits; call it now and then."""
-        limits = self._limits
-        for stream in tuple(self._sending.values()):
-            if stream.sent_bytes - stream.marked_bytes >= limits.stall_progress_bytes:
-                stream.marked_bytes, stream.marked_s = stream.sent_bytes, self.now_s
-            elif self.now_s - stream.marked_s > limits.stall_s and not self._held:
-                try:
-                    self._reset_for(stream.id, ErrorCode.ENHANCE_YOUR_CALM)
-                except ConnectionFault as fault:
-                    self.fail(fault.code, str(fault))
+        if self._outbox.is_held:
+            return  # the owner looks after a transport that is full
+        try:
+            for stream in self._outbox.stalled(self.now_s):
+                self._reset_for(stream.id, ErrorCode.ENHANCE_YOUR_CALM)
+        except ConnectionFailedError as fault:
+            self.fail(fault.code, str(fault))
 
 
 _READERS: dict[int, Callable[[Connection, int, int, memoryview], None]] = {

@@ -23,7 +23,7 @@ class ErrorCode(IntEnum):
     HTTP_1_1_REQUIRED = 0xD
 
 
-class Http2Fault(Exception):
+class Http2Error(Exception):
     """The client broke the protocol or a limit; the text is for its developer."""
 
     def __init__(self, code: ErrorCode, text: str) -> None:
@@ -31,9 +31,9 @@ class Http2Fault(Exception):
         self.code = code
 
 
-class ConnectionFault(Http2Fault):
+class ConnectionFailedError(Http2Error):
     """Ends the connection with GOAWAY; the text goes with it as debug data."""
 
 
-class StreamFault(Http2Fault):
+class StreamFailedError(Http2Error):
     """Ends one stream with RST_STREAM."""

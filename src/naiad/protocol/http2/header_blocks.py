@@ -10,7 +10,7 @@ from functools import lru_cache
 from hpack import Decoder, HPACKError, OversizedHeaderListError
 from hpack.table import HeaderTable
 
-from naiad.protocol.http2.faults import ConnectionFault, ErrorCode, StreamFault
+from naiad.protocol.http2.faults import ConnectionFailedError, ErrorCode
 from naiad.protocol.http2.heads import Fields, RequestHead, check_field, parse_request
 from naiad.protocol.http2.limits import Http2Limits
 
@@ -35,7 +35,7 @@ class HeaderBlock:
         """Return the head; the same object every time.
 
         Raises:
-            StreamFault: it is malformed.
+            StreamFailedError: it is malformed.
         """
         if self._head is None:
             self._head = parse_request(self.fields)
@@ -45,7 +45,7 @@ class HeaderBlock:
         """Check that the fields may end a request.
 
         Raises:
-            StreamFault: they may not.
+            StreamFailedError: they may not.
         """
         for name, value in self.fields:
             check_field(name, value)
@@ -82,7 +82,7 @@ class HeaderDecoder:
         """Decode one block.
 
         Raises:
-            ConnectionFault: it is malformed or too large; the table is lost, and the connection with it.
+            ConnectionFailedError: it is malformed or too large; the table is lost, and the connection with it.
         """
         known = self._memo.get(block)
         if known is not None:
@@ -91,9 +91,9 @@ class HeaderDecoder:
         try:
             decoded = HeaderBlock(tuple((bytes(name), bytes(value)) for name, value in self._fields(block)))
         except OversizedHeaderListError as error:
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, f"header list too large: {error}") from None
+            raise ConnectionFailedError(ErrorCode.ENHANCE_YOUR_CALM, f"header list too large: {error}") from None
         except (HPACKError, IndexError, ValueError) as error:
-            raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, f"malformed header block: {error}"[:200]) from None
+            raise ConnectionFailedError(ErrorCode.COMPRESSION_ERROR, f"malformed header block: {error}"[:200]) from None
         if self._table.changes != changes or self._table.maxsize != size:
             self._memo.clear()
         elif len(block) <= _MEMOISED_BLOCK_BYTES:
@@ -103,7 +103,7 @@ class HeaderDecoder:
         return decoded
 
     def _fields(self, block: bytes) -> Iterable[tuple[bytes, bytes]]:
-        return self._decoder.decode(block, raw=True)  # type: ignore[return-value]  # raw: bytes
+        return self._decoder.decode(block, raw=True)
 
 
 _STATUS_200 = b"\x88"

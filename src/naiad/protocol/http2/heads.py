@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from naiad.protocol.http2.faults import ErrorCode, StreamFault
+from naiad.protocol.http2.faults import ErrorCode, StreamFailedError
 
 Fields = tuple[tuple[bytes, bytes], ...]
 
@@ -37,7 +37,7 @@ def parse_request(fields: Iterable[tuple[bytes, bytes]]) -> RequestHead:
     """Return the head that a decoded header block means.
 
     Raises:
-        StreamFault: it is malformed.
+        StreamFailedError: it is malformed.
     """
     pseudo: dict[bytes, str] = {}
     others: list[tuple[bytes, bytes]] = []
@@ -63,7 +63,7 @@ def check_field(name: bytes, value: bytes) -> None:
     """Check one field of a head or trailer that is not a pseudo-header field.
 
     Raises:
-        StreamFault: it may not be there.
+        StreamFailedError: it may not be there.
     """
     if not _NAME.fullmatch(name):
         raise _malformed(f"{_shown(name)} is not a field name in lower case")
@@ -97,5 +97,5 @@ def _shown(name: bytes) -> str:
     return ascii(name[:64].decode("latin-1"))
 
 
-def _malformed(text: str) -> StreamFault:
-    return StreamFault(ErrorCode.PROTOCOL_ERROR, f"malformed request: {text}")
+def _malformed(text: str) -> StreamFailedError:
+    return StreamFailedError(ErrorCode.PROTOCOL_ERROR, f"malformed request: {text}")

@@ -77,7 +77,7 @@ class Stream:
         self.trailers: bytes | None = None
         self.sent_bytes = 0
         self.marked_bytes = 0
-        self.marked_s = 0.0
+        self.marked_s: float | None = None
 
     def wait(self, buffers: Sequence[Buffer], size_bytes: int) -> None:
         """Put buffers into the row of what waits."""

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One gRPC call: joins its messages, hands them to the method's handler, and sends what that answers.
 
-May import `protocol`, `errors` and `server.http`'s `bodies`; knows nothing of sockets beyond the `Session` that it belongs to.
+May import `protocol`, `errors` and `server.http`'s `bodies` and `slow_work`; knows nothing of sockets beyond the
+`Session` that it belongs to.
 """
 
 import asyncio
@@ -339,7 +340,8 @@ class Call:
             self.fail(
                 GrpcError(
                     GrpcStatus.DEADLINE_EXCEEDED,
-                    f"request message advanced by less than {least_bytes} bytes in {span_s:g} s, send it without pauses",
+                    f"request message advanced by less than {least_bytes} bytes in {span_s:g} s, "
+                    "send it without pauses",
                 )
             )
 

@@ -21,7 +21,7 @@ from naiad.errors import NaiadError, UnavailableError
 from naiad.protocol.grpc_call import (
     GrpcError,
     GrpcStatus,
-    NotGrpc,
+    NotGrpcError,
     http_status_only,
     read_call,
     status_of,
@@ -228,7 +228,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
             method = self._state.methods.get(head.path)
             if method is None:
                 raise GrpcError(GrpcStatus.UNIMPLEMENTED, "")
-        except NotGrpc as error:
+        except NotGrpcError as error:
             self.http2.send_trailers(stream, http_status_only(error.http_status))
         except NaiadError as error:
             self.http2.send_trailers(stream, trailers_only(status_of(error), str(error)))

@@ -83,9 +83,9 @@ class _Entry:
 class InferenceStream:
     """One `ModelStreamInfer` call, with requests for any models.
 
-    Answers of models that give one for each request come in the order of the requests; those of decoupled models as they
-    are made. A request that fails is answered with `error_message` and the stream goes on, unless the client set the
-    metadata `triton_grpc_error`: then the first failure ends it with a status.
+    Answers of models that give one for each request come in the order of the requests; those of decoupled models as
+    they are made. A request that fails is answered with `error_message` and the stream goes on, unless the client set
+    the metadata `triton_grpc_error`: then the first failure ends it with a status.
     """
 
     def __init__(self, call: Call, dataplane: DataPlane) -> None:

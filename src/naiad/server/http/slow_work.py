@@ -24,8 +24,10 @@ class Asker(Protocol):
 
 
 class SlowWork:
-    """Runs steps of handling a request off the loop. An HTTP connection has at most one, a gRPC
-    connection one for each stream, so what can wait is bounded."""
+    """Runs steps of handling a request off the loop.
+
+    An HTTP connection has at most one at a time, a gRPC connection one for each stream, so what can wait is bounded.
+    """
 
     def __init__(self, threads: int = 2) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="naiad-http")
