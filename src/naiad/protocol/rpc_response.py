@@ -91,7 +91,7 @@ def _fields(
     if response.id:
         fields.append(length_delimited(3, response.id.encode()))
     for key, value in response.parameters.items():
-        fields.append(_parameter(key, value, type(value)))
+        fields.append(_parameter(key, value, type(value).__name__))
     raws: list[_Buffer] = []
     for name, datatype, shape, data in response.outputs:
         if name in classes:
@@ -115,10 +115,10 @@ def _output(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
 
 
 @lru_cache(64)
-def _parameter(key: str, value: ParameterValue, kind: object) -> bytes:
+def _parameter(key: str, value: ParameterValue, kind: str) -> bytes:
     """Write an entry of `parameters`; `kind` keeps the memo from taking 1 for True."""
     parameter = service_pb2.InferParameter()
-    if kind is bool:
+    if kind == "bool":
         parameter.bool_param = bool(value)
     elif isinstance(value, int):
         parameter.int64_param = value

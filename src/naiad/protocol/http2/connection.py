@@ -93,7 +93,6 @@ class Connection:
         self._responses_at_ping = 0
         # -- out
         self._outbox = Outbox(limits, self._on_response_ended)
-        self._outbox.buffers.append(self._first_settings())
 
     def _first_settings(self) -> bytes:
         limits = self._limits
@@ -286,13 +285,18 @@ class Connection:
     def _greet(self, view: memoryview) -> bool:
         given = bytes(view[: len(PREFACE)])
         if not PREFACE.startswith(given):
+            if len(given) < 4 and any(method.startswith(given) for method in _HTTP1_METHODS):
+                return False
             if given[:4] in _HTTP1_METHODS:
                 self._outbox.buffers = [HTTP1_ANSWER]
                 self.lose()
                 return False
             raise ConnectionFailedError(ErrorCode.PROTOCOL_ERROR, "expected the connection preface of HTTP/2")
-        self._greeted = len(given) == len(PREFACE)
-        return self._greeted
+        if len(given) < len(PREFACE):
+            return False
+        self._greeted = True
+        self._put(self._first_settings())
+        return True
 
     def _check_frame(self, kind: int, size: int, stream_id: int) -> None:
         limits = self._limits
@@ -458,10 +462,8 @@ class Connection:
                 self._on_trailer(stream, ends)
             elif stream_id > self._highest_id:
                 self._highest_id = stream_id
-                self._open(
-                    Stream(stream_id, block.request(), self._outbox.stream_window, self._limits.stream_window_bytes),
-                    ends,
-                )
+                windows = self._outbox.stream_window, self._limits.stream_window_bytes
+                self._open(Stream(stream_id, block.request(), *windows), ends)
             elif stream_id not in self._reset_ids:
                 raise ConnectionFailedError(ErrorCode.STREAM_CLOSED, "HEADERS on a closed stream")
         except StreamFailedError as fault:
