@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`ModelConfig` comes without grpc, and is the same class that tritonclient's gRPC package has.
+"""Triton's messages come without grpc, and are the same classes that tritonclient's gRPC package has.
 
 Each case needs an interpreter of its own, because an import happens once.
 """
@@ -36,11 +36,34 @@ def test_both_import_orders_share_one_module(imports: str) -> None:
 import sys
 {imports}
 assert g.model_config_pb2 is p.model_config_pb2 is sys.modules["{_NAME}"]
+assert g.service_pb2 is p.service_pb2 is sys.modules["tritonclient.grpc.service_pb2"]
+import tritonclient.grpc.service_pb2 as again
+import tritonclient.grpc.service_pb2_grpc
+assert again is p.service_pb2
+assert type(p.service_pb2.ModelConfigResponse(config=p.ModelConfig()).config) is p.ModelConfig
 response = g.service_pb2.ModelConfigResponse(config=p.ModelConfig(name="x"))
 assert type(response.config) is p.ModelConfig
 print(response.config.name)
 """
     assert _run(code) == "x"
+
+
+def test_other_threads_never_see_a_stand_in_for_the_package() -> None:
+    code = """
+import sys, threading
+seen = []
+find = sys.setswitchinterval(1e-6)
+stop = threading.Event()
+def look():
+    while not stop.is_set():
+        seen.append("tritonclient.grpc" in sys.modules)
+thread = threading.Thread(target=look); thread.start()
+import naiad.config.proto as p
+stop.set(); thread.join()
+import builtins
+print(any(seen), p.service_pb2.__builtins__ is vars(builtins) or p.service_pb2.__builtins__ is builtins)
+"""
+    assert _run(code) == "False True"
 
 
 def test_missing_tritonclient_is_named_with_the_command_that_installs_it() -> None:

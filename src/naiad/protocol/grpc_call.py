@@ -77,7 +77,7 @@ class CallHead:
     metadata: tuple[tuple[str, bytes], ...]
 
 
-@lru_cache(1024)
+@lru_cache(256)
 def read_call(head: RequestHead) -> CallHead:
     """Return what the head of a request means as a gRPC call.
 

@@ -2,6 +2,7 @@
 """What a hostile client may do, and no more: each limit ends the connection with ENHANCE_YOUR_CALM, and comes back."""
 
 import pytest
+from tests.protocol.http2.conversation import Conversation, goaway_of
 
 from naiad.protocol.http2 import frames
 from naiad.protocol.http2.faults import ErrorCode
@@ -19,7 +20,6 @@ from naiad.protocol.http2.frames import (
 )
 from naiad.protocol.http2.header_blocks import encode_fields
 from naiad.protocol.http2.limits import Http2Limits, PingPolicy, Rate
-from tests.protocol.http2.conversation import Conversation, goaway_of
 
 CALM = ErrorCode.ENHANCE_YOUR_CALM
 ANY_PINGS = PingPolicy(max_strikes=0)

@@ -4,6 +4,7 @@
 import struct
 
 import pytest
+from tests.protocol.http2.conversation import Conversation, Frame, goaway_of, reset_code
 
 from naiad.protocol.http2 import frames
 from naiad.protocol.http2.connection import HTTP1_ANSWER, Connection
@@ -27,7 +28,6 @@ from naiad.protocol.http2.frames import (
 )
 from naiad.protocol.http2.header_blocks import encode_fields
 from naiad.protocol.http2.limits import Http2Limits
-from tests.protocol.http2.conversation import Conversation, Frame, goaway_of, reset_code
 
 OK = encode_fields(((b":status", b"200"),))
 DONE = encode_fields(((b"grpc-status", b"0"),))
@@ -235,16 +235,18 @@ BIG = 1024 * 1024 + 1
         pytest.param(frames.data_header(BIG, 0, 1), ErrorCode.FRAME_SIZE_ERROR, id="a frame that is too large"),
         pytest.param(frame(HEADERS, END_HEADERS, 0, b"\x82"), ErrorCode.PROTOCOL_ERROR, id="HEADERS on stream 0"),
         pytest.param(frame(HEADERS, END_HEADERS, 2, b"\x82"), ErrorCode.PROTOCOL_ERROR, id="HEADERS on an even stream"),
-        pytest.param(frame(HEADERS, END_HEADERS | PADDED, 3, b""), ErrorCode.FRAME_SIZE_ERROR, id="HEADERS, no padding"),
+        pytest.param(frame(HEADERS, END_HEADERS | PADDED, 3, b""), ErrorCode.FRAME_SIZE_ERROR, id="no padding"),
         pytest.param(
             frame(HEADERS, END_HEADERS | PADDED, 3, b"\x05\x82"), ErrorCode.PROTOCOL_ERROR, id="HEADERS of padding only"
         ),
-        pytest.param(frame(HEADERS, END_HEADERS | 0x20, 3, b"\0"), ErrorCode.PROTOCOL_ERROR, id="HEADERS, priority cut"),
+        pytest.param(frame(HEADERS, END_HEADERS | 0x20, 3, b"\0"), ErrorCode.PROTOCOL_ERROR, id="priority cut"),
         pytest.param(frame(HEADERS, END_HEADERS, 3, b"\xff\xff\xff\xff"), ErrorCode.COMPRESSION_ERROR, id="bad HPACK"),
         pytest.param(frame(HEADERS, END_HEADERS, 3, b"\xc6"), ErrorCode.COMPRESSION_ERROR, id="HPACK index unknown"),
         pytest.param(frame(CONTINUATION, END_HEADERS, 1, b""), ErrorCode.PROTOCOL_ERROR, id="CONTINUATION of nothing"),
         pytest.param(
-            frame(HEADERS, 0, 3, b"\x82") + frame(PING, 0, 0, bytes(8)), ErrorCode.PROTOCOL_ERROR, id="block interrupted"
+            frame(HEADERS, 0, 3, b"\x82") + frame(PING, 0, 0, bytes(8)),
+            ErrorCode.PROTOCOL_ERROR,
+            id="interrupted",
         ),
         pytest.param(
             frame(HEADERS, 0, 3, b"\x82") + frame(CONTINUATION, END_HEADERS, 5, b""),
@@ -257,7 +259,7 @@ BIG = 1024 * 1024 + 1
         pytest.param(frames.rst_stream(9, 0), ErrorCode.PROTOCOL_ERROR, id="RST_STREAM on an idle stream"),
         pytest.param(frame(RST_STREAM, 0, 1, bytes(3)), ErrorCode.FRAME_SIZE_ERROR, id="RST_STREAM of 3 bytes"),
         pytest.param(frame(SETTINGS, 0, 1), ErrorCode.PROTOCOL_ERROR, id="SETTINGS on a stream"),
-        pytest.param(frame(SETTINGS, ACK, 0, bytes(6)), ErrorCode.FRAME_SIZE_ERROR, id="SETTINGS acknowledged at length"),
+        pytest.param(frame(SETTINGS, ACK, 0, bytes(6)), ErrorCode.FRAME_SIZE_ERROR, id="long acknowledgement"),
         pytest.param(frame(SETTINGS, 0, 0, bytes(5)), ErrorCode.FRAME_SIZE_ERROR, id="SETTINGS of 5 bytes"),
         pytest.param(frames.settings([(2, 2)]), ErrorCode.PROTOCOL_ERROR, id="ENABLE_PUSH of 2"),
         pytest.param(frames.settings([(4, 2**31)]), ErrorCode.FLOW_CONTROL_ERROR, id="INITIAL_WINDOW_SIZE too large"),

@@ -3,12 +3,13 @@
 
 import struct
 
+from tests.protocol.http2.conversation import Conversation, Frame, goaway_of, reset_code
+
 from naiad.protocol.http2 import frames
 from naiad.protocol.http2.faults import ErrorCode
 from naiad.protocol.http2.frames import DATA, HEADERS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE, WINDOW_UPDATE, frame
 from naiad.protocol.http2.header_blocks import encode_fields
 from naiad.protocol.http2.limits import Http2Limits
-from tests.protocol.http2.conversation import Conversation, Frame, goaway_of, reset_code
 
 OK = encode_fields(((b":status", b"200"),))
 DONE = encode_fields(((b"grpc-status", b"0"),))

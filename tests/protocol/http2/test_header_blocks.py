@@ -56,7 +56,14 @@ def test_decoding_with_the_memo_gives_what_decoding_without_gives(blocks: list[l
 
 @pytest.mark.parametrize(
     "block",
-    [b"\x80", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", b"\x00\x05ab", b"\x00\x81\xff\x00", b"\x3f\xff\xff\x03", b"\x41"],
+    [
+        b"\x80",
+        b"\xff" * 9 + b"\x01",
+        b"\x00\x05ab",
+        b"\x00\x81\xff\x00",
+        b"\x3f\xff\xff\x03",
+        b"\x41",
+    ],
 )
 def test_a_block_that_cannot_be_decoded_ends_the_connection(block: bytes) -> None:
     with pytest.raises(ConnectionFailedError) as caught:
