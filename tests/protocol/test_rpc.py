@@ -117,19 +117,19 @@ def test_raw_tensors_go_to_the_inputs_in_order_and_surplus_ones_nowhere() -> Non
     proto = Request(model_name="m", raw_input_contents=[b"one", b"two", b"three"])
     for name in ("A", "B"):
         proto.inputs.add(name=name, datatype="UINT8", shape=[3])
-    assert [bytes(tensor.data) for tensor in read(proto).inputs] == [b"one", b"two"]  # type: ignore[arg-type]
+    assert [bytes(tensor.data) for tensor in read(proto).inputs] == [b"one", b"two"]
 
 
 def test_a_message_in_an_unusual_form_is_read_by_protobuf() -> None:
     proto = request(id="x")
     odd = proto.SerializeToString() + b"\xa0\x06\x01"  # an unknown field, number 100
     made = rpc.read_infer(memoryview(odd)).to_request()
-    assert (made.id, bytes(made.inputs[0].data)) == ("x", FLOATS.tobytes())  # type: ignore[arg-type]
+    assert (made.id, bytes(made.inputs[0].data)) == ("x", FLOATS.tobytes())
 
 
 @pytest.mark.parametrize("message", [b"\xff\xff", b"\x0a\x01\xff", b"\x1a\x01\xff", b"\x3a\x05abc"])
 def test_what_is_no_request_is_refused(message: bytes) -> None:
-    with pytest.raises(InternalError, match="^Unable to parse request$"):
+    with pytest.raises(InternalError, match=r"^Unable to parse request$"):
         rpc.read_infer(memoryview(message))
 
 
@@ -191,24 +191,24 @@ TRITON_KEYS = (
             _contents("int_contents", [1]),
             InvalidArgumentError,
             (
-                "unexpected explicit tensor data for input tensor 'INPUT0' for model 'identity' of type 'INT32', expected "
-                "datatype 'FP32'"
+                "unexpected explicit tensor data for input tensor 'INPUT0' for model 'identity' of type 'INT32', "
+                "expected datatype 'FP32'"
             ),
         ),
         (
             _contents("fp32_contents", [1.0], "XX"),
             InvalidArgumentError,
             (
-                "unexpected explicit tensor data for input tensor 'INPUT0' for model 'identity' of type 'FP32', expected "
-                "datatype '<invalid>'"
+                "unexpected explicit tensor data for input tensor 'INPUT0' for model 'identity' of type 'FP32', "
+                "expected datatype '<invalid>'"
             ),
         ),
         (
             _contents("fp32_contents", [1.0], "FP16"),
             InvalidArgumentError,
             (
-                "unexpected explicit tensor data for input tensor 'INPUT0' for model 'identity' of type 'FP32', expected "
-                "datatype 'FP16'"
+                "unexpected explicit tensor data for input tensor 'INPUT0' for model 'identity' of type 'FP32', "
+                "expected datatype 'FP16'"
             ),
         ),
         (

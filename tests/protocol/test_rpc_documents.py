@@ -66,7 +66,7 @@ def test_statistics() -> None:
     names = ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output", "cache_hit", "cache_miss")
     durations = {name: Duration(i + 1, 10 * i) for i, name in enumerate(names)}
     batch = BatchStatistics(4, Duration(1, 2), Duration(3, 4), Duration(5, 6))
-    given = ModelStatistics("m", "1", 5, 6, 7, batches=(batch,), **durations)
+    given = ModelStatistics("m", "1", 5, 6, 7, batches=(batch,), **durations)  # type: ignore[arg-type]
     (made,) = service_pb2.ModelStatisticsResponse.FromString(documents.statistics([given])).model_stats
     assert (made.name, made.version, made.last_inference) == ("m", "1", 5)
     assert (made.inference_count, made.execution_count) == (6, 7)
@@ -84,5 +84,5 @@ def test_statistics() -> None:
 
 def test_parsing() -> None:
     assert documents.parse(service_pb2.ModelReadyRequest, memoryview(b"\x0a\x01m")).name == "m"
-    with pytest.raises(InternalError, match="^Unable to parse request$"):
+    with pytest.raises(InternalError, match=r"^Unable to parse request$"):
         documents.parse(service_pb2.ModelReadyRequest, memoryview(b"\xff\xff"))

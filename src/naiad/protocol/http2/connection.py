@@ -656,6 +656,7 @@ class Connection:
             self._put(frames.rst_stream(stream.id, ErrorCode.NO_ERROR))
             self._remember_reset(stream.id)
         self._forget(stream)
+        stream.sink = None
 
     # -- time
 

@@ -115,7 +115,7 @@ class Call:
         self._begun = False
         self._first: Message | None = None
         self._handler: StreamHandler | None = None
-        self._reader = MessageReader(self._allocate, self._on_message)
+        self._reader: MessageReader | None = MessageReader(self._allocate, self._on_message)
         self._packed: deque[Message] = deque()
         self._mark: int | None = None
         self._mark_s = 0.0
@@ -136,22 +136,22 @@ class Call:
 
     def append(self, data: memoryview) -> None:
         """Take bytes of the call's body."""
-        if not self.ended:
+        if self._reader is not None:
             self.run(self._reader.append, data)
 
     def room(self, most_bytes: int) -> memoryview | None:
         """Return where the next bytes can be received directly."""
-        return self._reader.room(most_bytes)
+        return None if self._reader is None else self._reader.room(most_bytes)
 
     def advance(self, count: int) -> None:
         """Count bytes that were received there."""
-        if not self.ended:
+        if self._reader is not None:
             self.run(self._reader.advance, count)
 
     def end(self) -> None:
         """Note that all messages are there."""
         self.half_closed = True
-        if self.ended:
+        if self._reader is None:
             return
         if self._reader.received_bytes is not None:
             self.fail(GrpcError(GrpcStatus.INTERNAL, "the call ends in the middle of a message"))
@@ -331,8 +331,8 @@ class Call:
 
     def check_progress(self, now_s: float, span_s: float, least_bytes: int) -> None:
         """Fail a call whose message has begun and advances by fewer than so many bytes in such a span."""
-        received = self._reader.received_bytes
-        if self.ended or received is None:
+        received = None if self._reader is None else self._reader.received_bytes
+        if received is None:
             self._mark = None
         elif self._mark is None or received - self._mark >= least_bytes or received < self._mark:
             self._mark, self._mark_s = received, now_s
@@ -355,9 +355,15 @@ class Call:
         self.reset()
 
     def _close(self) -> None:
-        """Note the end; whoever works for this call is told, unless the work is done."""
+        """Note the end; whoever works for this call is told, unless the work is done.
+
+        References that would make a circle go too: messages are memory under a budget, not to be left to the garbage
+        collector.
+        """
         self.ended = True
-        self._reader.discard()
+        reader, self._reader, self._first, self._handler = self._reader, None, None, None
+        if reader is not None:
+            reader.discard()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
