@@ -157,8 +157,8 @@ def served(
     try:
         wait_for(serving.server.start("127.0.0.1", 0, tls=tls))
         yield serving
-        wait_for(serving.server.stop())
     finally:
+        wait_for(serving.server.stop())
         serving.slow_work.close()
         serving.loop.call_soon_threadsafe(serving.loop.stop)
         thread.join()

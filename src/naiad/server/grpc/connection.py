@@ -364,6 +364,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
         grace_s = self._state.settings.max_connection_age_grace_s
         if not self._state.draining and grace_s is not None and now_s - self._announced_s > grace_s:
             self.http2.fail(ErrorCode.NO_ERROR, "max_age")
+            return
         self._leave_when_told()
 
     def _check_alive(self, now_s: float) -> None:

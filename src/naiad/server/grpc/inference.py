@@ -193,7 +193,7 @@ class InferenceStream:
 
     def _regulate(self) -> None:
         """Let the client wait while it has too much under way."""
-        busy = len(self._under_way) + len(self._in_order) > _IN_FLIGHT_PER_STREAM
+        busy = max(len(self._under_way), len(self._in_order)) > _IN_FLIGHT_PER_STREAM
         self._call.hold_back(busy or self._call.unsent_bytes > _UNSENT_BYTES_PER_STREAM)
 
     def on_cancel(self) -> None:
