@@ -155,6 +155,35 @@ class TestDefine:
             loader.define(examine(write_model("m", files={"1/readme.txt": ""})))
 
 
+class TestReadAndProblems:
+    def test_a_config_that_makes_no_sense_is_read_all_the_same(self, loader: Loader, write_model: WriteModel) -> None:
+        directory = write_model("m", 'backend: "fake"\nname: "n"\nmax_batch_size: -1')
+        definition = loader.read(examine(directory))
+        assert definition.config.name == "n"
+        assert [problem.field for problem in loader.problems(definition)] == ["name", "max_batch_size"]
+
+    def test_a_good_config_has_no_problems(self, loader: Loader, write_model: WriteModel) -> None:
+        assert loader.problems(loader.read(examine(write_model("m", 'backend: "fake"')))) == ()
+
+    def test_a_version_that_the_policy_leaves_out_still_tells_the_backend(
+        self, loader: Loader, write_model: WriteModel
+    ) -> None:
+        directory = write_model("m", "version_policy { specific { versions: 7 } }", files={"1/model.onnx": ""})
+        definition = loader.read(examine(directory))
+        assert (definition.config.backend, definition.versions) == ("onnxruntime", ())
+
+
+class TestOpenAndComplete:
+    def test_the_config_is_completed_without_instances(
+        self, loader: Loader, backend: FakeBackend, write_model: WriteModel
+    ) -> None:
+        definition = loader.define(examine(write_model("m", 'backend: "fake"')))
+        opened = loader.open(definition, definition.versions[0])
+        assert opened is backend.model
+        assert [tensor.name for tensor in loader.complete(definition, opened).input] == ["x"]
+        assert backend.model.closed == 0, "whoever opens it closes it"
+
+
 class TestNoVersions:
     TEXT = "at least one version must be available under the version policy of model 'm'"
 

@@ -159,12 +159,11 @@ def _batching(config: ModelConfig) -> str:
 def _instances(config: ModelConfig) -> str:
     placed = [f"GPU {one.device_id}" if one.kind == "GPU" else one.kind for one in placements(config)]
     counts = ", ".join(f"{placed.count(kind)} × {kind}" for kind in dict.fromkeys(placed))
-    asked = (
-        config.parameters["intra_op_thread_count"].string_value
-        if ("intra_op_thread_count" in config.parameters)
-        else ""
-    )
-    threads = int(asked) if asked.isdecimal() and int(asked) else intra_op_threads(usable_cores(), len(placed))
+    if config.backend != "onnxruntime":
+        return counts
+    parameters = {key: value.string_value for key, value in config.parameters.items()}
+    asked = parameters.get("intra_op_thread_count", "")
+    threads = (int(asked) if asked.isdecimal() else 0) or intra_op_threads(usable_cores(), len(placed))
     return f"{counts}, {_counted(threads, 'thread')} each"
 
 

@@ -7,7 +7,7 @@ is what comes of it.
 """
 
 from naiad.deployment.check.checking import check
-from naiad.deployment.check.findings import Finding, Severity
+from naiad.deployment.check.findings import RULES, Finding, Severity
 from naiad.deployment.check.report import CheckedModel, Report, ServedVersion
 
-__all__ = ["CheckedModel", "Finding", "Report", "ServedVersion", "Severity", "check"]
+__all__ = ["RULES", "CheckedModel", "Finding", "Report", "ServedVersion", "Severity", "check"]
