@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 import click
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
@@ -29,6 +29,7 @@ _MARKS = {
 _CLASSES_SHOWN = 4
 _CORRECTED_LINES_SHOWN = 24
 _LINE_SHOWN = 78
+_TITLE_WIDTH = len("expected")
 
 
 @click.command(
@@ -73,17 +74,17 @@ def _print(out: Console, report: Report) -> None:
             out.print(_indented(_config_table(model, versions, served)), soft_wrap=False)
         for finding in model.findings:
             out.print()
-            out.print(_indented(_finding(finding)), soft_wrap=False)
+            _print_finding(out, finding, indent=2)
         out.print()
     for finding in report.findings:
-        out.print(_finding(finding), soft_wrap=False)
+        _print_finding(out, finding)
         out.print()
     for line in _summary(report):
         out.print(line)
 
 
-def _indented(content: RenderableType) -> Padding:
-    return Padding(content, (0, 0, 0, 2), expand=False)
+def _indented(content: RenderableType, indent: int = 2) -> Padding:
+    return Padding(content, (0, 0, 0, indent), expand=False)
 
 
 def _headline(model: CheckedModel) -> Text:
@@ -175,16 +176,13 @@ def _metadata(served: ServedVersion) -> str:
     return ", ".join(filter(None, (served.task, f"{classes} ({shown})" if shown else "no class names")))
 
 
-def _finding(finding: Finding) -> Group:
+def _print_finding(out: Console, finding: Finding, indent: int = 0) -> None:
     problem = finding.problem
     mark, style = _MARKS[finding.severity]
     head = Text.assemble(
         (f"{mark} {finding.severity.value}", f"bold {style}"), (f"[{finding.rule}]", style), f" {problem.message}"
     )
     place = f"{_path(problem.file)}:{problem.line}" if problem.line else _path(problem.file)
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="dim")
-    facts.add_column(overflow="fold")
     rows = {
         "at": Text(f"{place}  {problem.field}".rstrip()),
         "": Text(_source_line(finding), "dim"),
@@ -193,10 +191,16 @@ def _finding(finding: Finding) -> Group:
         "fix": Text(_without_folder(problem.fix)),
         "correct": _corrected(finding.corrected),
     }
+    out.print(_indented(head, indent), soft_wrap=False)
     for title, text in rows.items():
-        if text.plain:
-            facts.add_row(title, text)
-    return Group(head, _indented(facts))
+        if "run: " in text.plain:  # left to the terminal to wrap, so that the command can be copied
+            out.print(Text.assemble(" " * (indent + 2), (f"{title:{_TITLE_WIDTH}}", "dim"), "  ", text))
+        elif text.plain:
+            row = Table.grid(padding=(0, 2))
+            row.add_column(style="dim", min_width=_TITLE_WIDTH)
+            row.add_column(overflow="fold")
+            row.add_row(title, text)
+            out.print(_indented(row, indent + 2), soft_wrap=False)
 
 
 def _source_line(finding: Finding) -> str:

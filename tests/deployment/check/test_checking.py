@@ -189,3 +189,22 @@ def test_every_severity_has_its_own_count(repository: Repository) -> None:
     repository.onnx("m/1/model.onnx", metadata={})
     report = check([repository.path])
     assert {severity.value: report.count(severity) for severity in Severity} == {"error": 0, "warning": 1, "note": 0}
+
+
+def test_a_config_that_is_no_text_is_told(repository: Repository) -> None:
+    repository.onnx("m/1/best.onnx")
+    repository.write("m/config.pbtxt", b'name: "\xff"')
+    finding = repository.only_finding("m")
+    assert finding.rule == "config-syntax"
+    assert "is not UTF-8 text" in finding.problem.message
+
+
+def test_a_fault_of_one_version_hides_none_of_another(repository: Repository) -> None:
+    repository.onnx("m/1/model.onnx", ("n", 3, 5, 5))
+    repository.write("m/2/model.onnx", b"")
+    repository.config(
+        "m",
+        'version_policy { all { } }\nmax_batch_size: 2\ninput { name: "images" data_type: TYPE_FP32 dims: [4, 5, 5] }',
+    )
+    rules = [finding.rule for finding in repository.check("m").findings]
+    assert sorted(rules) == ["file-content", "graph-dims", "yolo-fixed-dims"]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Explaining a repository offline: what will be served, and what is wrong, with the text as it should read.
 
-`checking` takes the models through the steps of a load; `layout`, `contents`, `graph`, `machine` and `ultralytics` are
-the rules, which look at a `Subject` and yield `Finding`s; `corrections` puts right what `config` has found; `report`
-is what comes of it.
+`checking` takes the models through the steps of a load. `layout` (with `contents`), `graph`, `machine` and
+`ultralytics` are the rules, which look at a `Subject` and yield `Finding`s; `corrections` puts right what `config` has
+found; `report` is what comes of it.
 """
 
 from naiad.deployment.check.checking import check

@@ -4,6 +4,7 @@
 May import `config`.
 """
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -53,7 +54,7 @@ RULES: Mapping[str, str] = {
     "yolo-image-size": "the metadata's picture size is not the model's",
     "yolo-input-type": "an input of a data type that the client cannot send",
     "yolo-metadata-differs": "the config's metadata contradict the model file's",
-    "yolo-metadata-incomplete": "metadata without class names, stride or keypoints",
+    "yolo-metadata-incomplete": "metadata without class names, or without the keypoints of a pose model",
     "yolo-metadata-json": "metadata in JSON; the client reads a Python literal",
     "yolo-metadata-missing": "a YOLO model without metadata",
     "yolo-metadata-names": "class names that the client refuses",
@@ -76,3 +77,8 @@ class Finding:
     severity: Severity
     problem: Problem
     corrected: str = ""
+
+
+def command(*words: object) -> str:
+    """Return the fix that is a command to run, quoted for a shell."""
+    return f"run: {shlex.join(map(str, words))}"
