@@ -136,6 +136,7 @@ def test_features_that_are_not_there_yet_are_told_with_their_line(repository: Re
     repository.config("m", "\nsequence_batching { }")
     problem = repository.only_finding("m").problem
     assert (problem.line, problem.message) == (2, "sequence batching is not supported yet")
+    assert repository.check("m").served == ()
 
 
 def test_a_damaged_file_is_told_in_the_runtimes_words(repository: Repository) -> None:
