@@ -133,9 +133,10 @@ class BodyBuffer:
         return self._view[: self.length].toreadonly()
 
     def discard(self) -> None:
-        """Drop what was received."""
+        """Drop what was received, now: an error's traceback may keep this object for a while."""
         self._budget.release(self.length)
         self.length = 0
+        self._array, self._view = _allocate(0, 0)
 
     def _grow(self, least_bytes: int) -> None:
         capacity = max(least_bytes, 2 * len(self._view))

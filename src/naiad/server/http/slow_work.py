@@ -7,6 +7,7 @@ May import `exchange`, nothing else.
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from naiad.server.http.exchange import Exchange
@@ -25,15 +26,29 @@ class SlowWork:
 
         What either raises becomes the exchange's answer.
         """
+        loop = asyncio.get_running_loop()
 
-        def finish(done: asyncio.Future[T]) -> None:
-            if not exchange.cancelled and not done.cancelled():
-                exchange.run(lambda: then(done.result()))
-            elif not done.cancelled():
-                done.exception()  # seen; nobody waits for it
+        def step() -> None:
+            try:
+                finish = partial(then, work())
+            except BaseException as error:  # noqa: BLE001 - raised again on the loop, within `Exchange.run`
+                finish = partial(_raise, [error])
+            loop.call_soon_threadsafe(_finish, exchange, finish)
 
-        asyncio.get_running_loop().run_in_executor(self._pool, work).add_done_callback(finish)
+        # Not `run_in_executor`: the futures it ties together keep each other, and with them the result or the error's
+        # traceback, and so the request's body, until the garbage collector comes by.
+        self._pool.submit(step)
 
     def close(self) -> None:
         """Start no more work; returns when what runs is done, which is a matter of a second at the most."""
         self._pool.shutdown(cancel_futures=True)
+
+
+def _finish(exchange: Exchange, finish: Callable[[], None]) -> None:
+    if not exchange.cancelled:
+        exchange.run(finish)
+
+
+def _raise(errors: list[BaseException]) -> None:
+    """Raise the one error in `errors`, taken out so that no frame of its own traceback keeps it."""
+    raise errors.pop()
