@@ -24,6 +24,10 @@ def _naiad_adds(triton: object, naiad: object) -> bool:
     return isinstance(triton, str) and isinstance(naiad, str) and naiad.startswith(triton)
 
 
+def _naiad_says(beginning: str) -> Callable[[object, object], bool]:
+    return lambda _, ours: str(ours).startswith(beginning)
+
+
 def _naiad_leaves_out(triton: object, naiad: object) -> bool:
     return isinstance(triton, list) and isinstance(naiad, list) and naiad == [one for one in triton if one in naiad]
 
@@ -38,12 +42,16 @@ def _names_another_input(triton: object, naiad: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """A difference that may be: `cases` and `paths` are alternatives, any of which must match."""
+    """A difference that may be: `cases` and `paths` are alternatives, any of which must match.
+
+    Where the status may differ, `naiad_status` says what Naiad's must be.
+    """
 
     reason: str
     cases: tuple[str, ...]
     paths: tuple[str, ...]
     values: Callable[[object, object], bool] = _any
+    naiad_status: int = 0
 
     def is_about(self, case: str) -> bool:
         """Tell whether this entry is about the case of that name."""
@@ -54,6 +62,7 @@ class Allowed:
         return (
             self.is_about(case)
             and any(fnmatchcase(difference.path, pattern) for pattern in self.paths)
+            and (difference.path != "status" or difference.naiad == self.naiad_status)
             and self.values(difference.triton, difference.naiad)
         )
 
@@ -113,37 +122,62 @@ ALLOWED = (
         ),
     ),
     # ---- rules of Triton's that are newer than the reference, 2.51
-    Allowed("an output asked for twice is refused since 2.5x", ("an output twice*",), _WHOLE_ANSWER),
-    Allowed("JSON nests at most 100 deep", ("JSON b'[[][[]*",), _WHOLE_ANSWER),
-    Allowed("index: a ready that is not a boolean is the client's mistake", ("index: ready *",), _WHOLE_ANSWER),
-    Allowed("a header length that is no number of 32 bits is refused as such", ("header length *",), ("json.error",)),
-    # ---- Triton's slips
-    Allowed("corrupt data: Triton reads on as if the body were empty", ("corrupt *",), ("json.error",)),
-    Allowed("an empty Content-Encoding names no coding", ("Content-Encoding ''*",), _WHOLE_ANSWER),
+    Allowed("an output cannot be asked for twice", ("an output twice*",), _WHOLE_ANSWER, naiad_status=400),
+    Allowed("JSON nests at most 100 deep", ("JSON b'[[][[]*",), _WHOLE_ANSWER, naiad_status=400),
+    Allowed("the index wants a boolean for `ready`", ("index: ready *",), _WHOLE_ANSWER, naiad_status=400),
     Allowed(
-        "codings are named in any case (RFC 9110, 8.4.1)", ("Accept-Encoding 'GZIP'*",), ("header content-encoding",)
+        "a header length that is no number of 32 bits is refused as such",
+        ("header length *",),
+        ("json.error",),
+        _naiad_says("Unable to parse Inference-Header-Content-Length, got: "),
     ),
-    Allowed("text that isn't UTF-8 is not JSON (RFC 8259, 8.1)", ('JSON b\'{"id": "\\xff*',), ("json.error",)),
-    Allowed("100 Continue is left out when the body is there already (RFC 9110, 10.1.1)", ("Expect*",), ("interim",)),
-    Allowed("an unknown method is 501 (RFC 9110, 9.1)", ("BREW *",), _WHOLE_ANSWER),
-    Allowed("an answer tells the server's own version of HTTP (RFC 9110, 6.2)", ("HTTP: 1.0*",), ("version",)),
-    Allowed("HTTP/2.0 cannot be spoken this way", ("HTTP: 2.0",), _WHOLE_ANSWER),
+    # ---- Triton's slips
+    Allowed(
+        "corrupt data: Triton reads on as if the body were empty",
+        ("corrupt *",),
+        ("json.error",),
+        _naiad_says("request body is not valid "),
+    ),
+    Allowed("an empty Content-Encoding names no coding", ("Content-Encoding ''*",), _WHOLE_ANSWER, naiad_status=200),
+    Allowed(
+        "codings are named in any case (RFC 9110, 8.4.1)",
+        ("Accept-Encoding 'GZIP'*",),
+        ("header content-encoding",),
+        _are(ABSENT, "gzip"),
+    ),
+    Allowed(
+        "text that isn't UTF-8 is not JSON (RFC 8259, 8.1)",
+        ('JSON b\'{"id": "\\xff*',),
+        ("json.error",),
+        _naiad_says("failed to parse the request JSON buffer: Invalid encoding in string. at "),
+    ),
+    Allowed(
+        "100 Continue is left out when the body is there already (RFC 9110, 10.1.1)",
+        ("Expect*",),
+        ("interim",),
+        _are((100,), ()),
+    ),
+    Allowed("an unknown method is 501 (RFC 9110, 9.1)", ("BREW *",), _WHOLE_ANSWER, naiad_status=501),
+    Allowed(
+        "an answer tells the server's own version of HTTP (RFC 9110, 6.2)",
+        ("HTTP: 1.0*",),
+        ("version",),
+        _are("HTTP/1.0", "HTTP/1.1"),
+    ),
+    Allowed("HTTP/2.0 cannot be spoken this way", ("HTTP: 2.0",), _WHOLE_ANSWER, naiad_status=505),
     Allowed("`Connection: CLOSE` is close (RFC 9110, 7.6.1)", ("HTTP: header names in odd case",), ("closed",)),
-    Allowed("a path has no bytes beyond ASCII (RFC 3986)", ("GET '/v2/models/é'",), _WHOLE_ANSWER),
-    Allowed("a chunk extension is ignored (RFC 9112, 7.1.1)", ("chunked: an extension",), ("answers",)),
+    Allowed("a path has no bytes beyond ASCII (RFC 3986)", ("GET '/v2/models/é'",), _WHOLE_ANSWER, naiad_status=400),
+    Allowed("chunk extensions are ignored (RFC 9112, 7.1.1)", ("chunked: an ext*",), ("answers",), _are([], [200])),
+    Allowed("CONNECT is a method like others; Triton hangs up", ("CONNECT *",), ("answers",), _are([], [405])),
+    Allowed("* is a path like others; Triton hangs up", ("GET '[*]'",), ("answers",), _are([], [404])),
     Allowed(
         "malformed HTTP is told so, where Triton hangs up",
         (
-            *("get /v2", "G ET /v2", "CONNECT /v2", "GET '/v2/models/a b'", "GET '[*]'", "GET 'v2'", "HTTP: nonsense"),
-            *(
-                "HTTP: a header without a colon",
-                "chunked: no size",
-                "a negative length",
-                "a length that isn't a number",
-            ),
+            *("get /v2", "G ET /v2", "GET '/v2/models/a b'", "GET 'v2'", "HTTP: nonsense"),
+            *("HTTP: a header without a colon", "chunked: no size", "a negative length", "a length that isn't*"),
         ),
         ("answers",),
-        _are(0, 1),
+        _are([], [400]),
     ),
 )
 

@@ -30,7 +30,7 @@ class Difference(NamedTuple):
 def differences(triton: Conversation, naiad: Conversation) -> Iterator[Difference]:
     """Yield all differences of two conversations that began with the same bytes."""
     if len(triton.answers) != len(naiad.answers):
-        yield Difference("answers", len(triton.answers), len(naiad.answers))
+        yield Difference("answers", *([answer.status for answer in one.answers] for one in (triton, naiad)))
         return
     for theirs, ours in zip(triton.answers, naiad.answers, strict=True):
         yield from _answers_differ(theirs, ours)

@@ -27,7 +27,7 @@ def cases() -> Iterator[Case]:
 
 
 def _errors() -> Iterator[Case]:
-    for model in ("nobody", "nobody/versions/1", "fixed/versions/9", "picked/versions/1", "versions/versions/2"):
+    for model in ("nobody", "v2", "nobody/versions/1", "fixed/versions/9", "picked/versions/1", "versions/versions/2"):
         yield Case(f"infer: unknown {model}", infer(model, FOUR), 404)
     yield Case("infer: a version", infer("versions/versions/3", as_json("INPUT0", "INT32", [1], [1])), 200)
     yield Case("infer: the largest version", infer("versions", as_json("INPUT0", "INT32", [1], [1])), 200)
