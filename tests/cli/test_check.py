@@ -29,7 +29,7 @@ def test_a_model_that_serves_is_shown_as_it_will_be(repository: Path, monkeypatc
         "  inputs     x  FP32 [batch, 2]",
         "  outputs    y  FP32 [batch, 2]",
         "  batching   up to 4 rows in a request; requests are not merged",
-        "  instances  1 × CPU",
+        "  instances  1 × CPU, 1 thread each",
         "",
         "1 of 1 model served; no problems",
         "Serve it: naiad serve --model-repository=models",

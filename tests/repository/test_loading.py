@@ -43,6 +43,9 @@ class FakeModel:
     def create_instance(self, config: ModelConfig, placement: Placement) -> ModelInstance:
         raise AssertionError("making instances is the engine's matter")
 
+    def threads_per_instance(self, config: ModelConfig) -> int:
+        return 1
+
     def close(self) -> None:
         self.closed += 1
 

@@ -14,7 +14,6 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from naiad.backends.threads import intra_op_threads, usable_cores
 from naiad.cli.console import console
 from naiad.config.proto import ModelConfig, model_config_pb2
 from naiad.deployment.check import CheckedModel, Finding, Report, ServedVersion, Severity, check
@@ -117,7 +116,7 @@ def _config_table(model: CheckedModel, versions: list[int], served: ServedVersio
         "inputs": _tensors(config.input, config),
         "outputs": _tensors(config.output, config),
         "batching": _batching(config),
-        "instances": _instances(config),
+        "instances": _instances(served),
         "metadata": _metadata(served),
         "labels": ", ".join(f"{name}: {count} labels" for name, count in served.labels),
     }
@@ -157,15 +156,10 @@ def _batching(config: ModelConfig) -> str:
     return f"requests are merged, {most}" + (f", waiting up to {delay_us} µs" if delay_us else "")
 
 
-def _instances(config: ModelConfig) -> str:
-    placed = [f"GPU {one.device_id}" if one.kind == "GPU" else one.kind for one in placements(config)]
+def _instances(served: ServedVersion) -> str:
+    placed = [f"GPU {one.device_id}" if one.kind == "GPU" else one.kind for one in placements(served.config)]
     counts = ", ".join(f"{placed.count(kind)} × {kind}" for kind in dict.fromkeys(placed))
-    if config.backend != "onnxruntime":
-        return counts
-    parameters = {key: value.string_value for key, value in config.parameters.items()}
-    asked = parameters.get("intra_op_thread_count", "")
-    threads = (int(asked) if asked.isdecimal() else 0) or intra_op_threads(usable_cores(), len(placed))
-    return f"{counts}, {_counted(threads, 'thread')} each"
+    return f"{counts}, {_counted(served.threads_per_instance, 'thread')} each"
 
 
 def _metadata(served: ServedVersion) -> str:

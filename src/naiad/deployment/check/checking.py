@@ -196,7 +196,8 @@ class _ModelCheck:
         definition = subject.definition
         subject = replace(subject, artifact=_artifact(backend_model, definition))
         try:
-            return replace(subject, served=self._loader.complete(definition, backend_model))
+            served = self._loader.complete(definition, backend_model)
+            return replace(subject, served=served, threads_per_instance=backend_model.threads_per_instance(served))
         except ConfigError as error:
             known = {(one.field, one.message) for one in told}
             new = (one for one in error.problems if (one.field, one.message) not in known)
@@ -225,6 +226,7 @@ class _ModelCheck:
         return ServedVersion(
             subject.version.number,
             subject.served,
+            threads_per_instance=subject.threads_per_instance,
             task=str(values.get("task", "")),
             classes=class_names(values),
             labels=tuple((name, len(lines)) for name, lines in labels.items()),
