@@ -131,7 +131,7 @@ class _ModelCheck:
         """Check a config that could be read, and its versions; return those that will be served: all, or none."""
         self._add(check_missing_versions(self._found, definition.missing_versions))
         if not definition.versions:
-            self._explain(no_versions(definition), "no-version", self._found.directory, self._layout)
+            self._explain(no_versions(self._found), "no-version", self._found.directory, self._layout)
         try:
             problems = self._loader.problems(definition)
         except NaiadError as error:
@@ -178,12 +178,7 @@ class _ModelCheck:
         try:
             backend_model = self._loader.open(bare, subject.version)
         except NaiadError as without_config:
-            fix = (
-                ""
-                if "run: pip" in str(without_config)
-                else "export or copy it again, if the file was cut off or damaged"
-            )
-            self._add((_refusal("model-file", Path(subject.model_file), str(without_config), fix),))
+            self._add((_refusal("model-file", Path(subject.model_file), str(without_config)),))
             return subject
         try:
             if not told:
