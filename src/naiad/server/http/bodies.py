@@ -54,7 +54,9 @@ class BodyBudget:
         """
         if count > self.limit_bytes:
             raise HttpError(
-                413, f"request body of {count} bytes exceeds the {self.limit_bytes} bytes this server holds"
+                413,
+                f"request body of {count} bytes exceeds the {self.limit_bytes} bytes this server holds at a time; "
+                "send a smaller batch, or start the server with a larger --http-max-bytes-in-flight",
             )
         if self.in_flight_bytes + count > self.limit_bytes:
             raise self._exceeded()
