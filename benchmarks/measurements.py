@@ -50,12 +50,13 @@ def reference(setting: Setting, repository: Path) -> Iterator[ServerProcess]:
         yield server
 
 
-def _identities(setting: Setting, stack: ExitStack) -> dict[str, ServerProcess]:
-    """Start both servers with their identity model."""
-    ours, theirs = setting.scratch / "identity-onnx", setting.scratch / "identity-python"
-    if not ours.exists():
-        models.identity_onnx(ours)
-        models.identity_python(theirs)
+def _identities(setting: Setting, stack: ExitStack, *, batching: bool = False) -> dict[str, ServerProcess]:
+    """Start both servers with their identity model, of the same config."""
+    folder = setting.scratch / f"identity-{'batching' if batching else 'plain'}"
+    ours, theirs = folder / "onnx", folder / "python"
+    if not folder.exists():
+        models.identity_onnx(ours, batching=batching)
+        models.identity_python(theirs, batching=batching)
     return {
         "Naiad": stack.enter_context(naiad(setting, ours)),
         "Triton 2.51, python backend": stack.enter_context(reference(setting, theirs)),
@@ -90,6 +91,13 @@ def small_identity(setting: Setting) -> Measurement:
         figures = _rates(_in_turn(setting, _identities(setting, stack), 8, ["INPUT0:16"]))
     goal = Goal("Naiad ÷ Triton", ratio(figures[0].values, figures[1].values), 2.2, at_least=True)
     return Measurement("identity FP32 [1,16], HTTP, 8 clients", figures, (goal,))
+
+
+def batched_identity(setting: Setting) -> Measurement:
+    """The same with dynamic batching on both, which spares the reference hand-offs to its Python process."""
+    with ExitStack() as stack:
+        figures = _rates(_in_turn(setting, _identities(setting, stack, batching=True), 8, ["INPUT0:16"]))
+    return Measurement("the same, dynamic batching", figures)
 
 
 def large_identity(setting: Setting) -> Measurement:
@@ -218,6 +226,7 @@ def _ask(server: ServerProcess, requests: int) -> None:
 
 ALL: Mapping[str, Callable[[Setting], Measurement]] = {
     "small-identity": small_identity,
+    "batched-identity": batched_identity,
     "large-identity": large_identity,
     "latency": latency,
     "yolo": yolo,

@@ -25,13 +25,14 @@ _CONFIG = """\
 max_batch_size: 8
 input {{ name: "INPUT0" data_type: TYPE_FP32 dims: [ -1 ] }}
 output {{ name: "OUTPUT0" data_type: TYPE_FP32 dims: [ -1 ] }}
-dynamic_batching {{ }}
 instance_group {{ count: 1 kind: KIND_CPU }}
 """
 
+_BATCHING = "dynamic_batching { }\n"
 
-def identity_onnx(repository: Path) -> None:
-    """Write the model `identity`, FP32 [N, -1] → the same, as ONNX."""
+
+def identity_onnx(repository: Path, *, batching: bool) -> None:
+    """Write the model `identity`, FP32 [N, -1] → the same, as ONNX, with dynamic batching or without."""
     version = repository / "identity" / "1"
     version.mkdir(parents=True)
     tensors = [
@@ -43,15 +44,17 @@ def identity_onnx(repository: Path) -> None:
     onnx.save(
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), version / "model.onnx"
     )
-    (version.parent / "config.pbtxt").write_text(_CONFIG.format(backend='backend: "onnxruntime"'))
+    (version.parent / "config.pbtxt").write_text(
+        _CONFIG.format(backend='backend: "onnxruntime"') + _BATCHING * batching
+    )
 
 
-def identity_python(repository: Path) -> None:
+def identity_python(repository: Path, *, batching: bool) -> None:
     """Write the same model as a `model.py` of Triton's python backend."""
     version = repository / "identity" / "1"
     version.mkdir(parents=True)
     (version / "model.py").write_text(_IDENTITY_PY)
-    (version.parent / "config.pbtxt").write_text(_CONFIG.format(backend='backend: "python"'))
+    (version.parent / "config.pbtxt").write_text(_CONFIG.format(backend='backend: "python"') + _BATCHING * batching)
 
 
 def yolo_onnx(repository: Path, cache: Path) -> Path:

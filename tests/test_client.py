@@ -159,7 +159,8 @@ def test_an_array_without_a_datatype_is_refused_before_it_is_sent(stub: Stub, cl
         (500, InternalError),
         (501, UnsupportedError),
         (503, UnavailableError),
-        (418, InternalError),
+        (413, InvalidArgumentError),
+        (502, InternalError),
     ],
 )
 def test_an_error_has_the_class_of_its_status_and_the_servers_text(

@@ -150,7 +150,8 @@ class Client:
     def _checked(self, answer: _Answer) -> _Answer:
         if answer.status == 200:
             return answer
-        raise _ERRORS.get(answer.status, InternalError)(_error_text(answer))
+        unlisted = InvalidArgumentError if 400 <= answer.status < 500 else InternalError
+        raise _ERRORS.get(answer.status, unlisted)(_error_text(answer))
 
     def _send(
         self, method: str, path: str, buffers: Sequence[bytes | memoryview] = (), json_length: int | None = None

@@ -150,7 +150,13 @@ class ServerOptions:
         ),
     )
     http_max_input_size: int = _option(
-        64 * 2**20, Flag("HTTP", "Largest body of one request, after decompression too.", unit="bytes", minimum=1)
+        64 * 2**20,
+        Flag(
+            "HTTP",
+            "Largest JSON, raw or decompressed body of a request; binary tensors do not count.",
+            unit="bytes",
+            minimum=1,
+        ),
     )
     http_max_head_size: int = _option(
         64 * 2**10, Flag("HTTP", "Largest request line and headers.", unit="bytes", minimum=1024, tritons=False)
@@ -162,7 +168,7 @@ class ServerOptions:
         60,
         Flag(
             "HTTP",
-            "How long a request that has begun may send nothing.",
+            "How long a request's head may take in all, and its body for every 1024 bytes.",
             unit="s",
             minimum=1,
             maximum=_MAX_INT,

@@ -84,7 +84,7 @@ class BatchStatistics:
 
 @dataclass(frozen=True, slots=True)
 class ModelStatistics:
-    """Cumulative figures of a model version since it was loaded (contract §7).
+    """Cumulative figures of a model version since it was loaded, as Triton's statistics extension has them.
 
     `inference_count` counts rows, `execution_count` executions; `last_inference_ms` is epoch milliseconds, 0 if
     never. `failures` counts failed requests by Prometheus reason (REJECTED, CANCELED, BACKEND, OTHER).

@@ -13,12 +13,12 @@ from naiad.errors import NotFoundError
 def test_help_lists_every_command_with_examples() -> None:
     result = CliRunner().invoke(cli, ["--help"])
     assert result.exit_code == 0
-    for name in ("demo", "deploy", "serve", "models", "status", "stop", "completion"):
+    for name in ("demo", "deploy", "check", "serve", "models", "status", "stop", "completion"):
         assert f"\n  {name} " in result.output
     assert "naiad serve --model-repository=models" in result.output
 
 
-@pytest.mark.parametrize("name", ["demo", "deploy", "serve", "models", "status", "stop", "completion"])
+@pytest.mark.parametrize("name", ["demo", "deploy", "check", "serve", "models", "status", "stop", "completion"])
 def test_the_help_of_each_command_has_examples(name: str) -> None:
     result = CliRunner().invoke(cli, [name, "--help"])
     assert result.exit_code == 0

@@ -161,6 +161,7 @@ def test_a_model_that_fails_ends_the_start_with_the_reason(failing_repository: P
     assert result.returncode == 1
     assert "failed to load all models" in result.stderr
     assert "broken version 1: Internal: out of luck" in result.stderr
+    assert result.stderr.count(f"to see how they should read: naiad check {failing_repository}") == 1
 
 
 def test_a_server_in_the_background_is_found_asked_and_stopped(failing_repository: Path, naiad: Naiad) -> None:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -16,6 +17,13 @@ def test_a_server_is_shown_with_what_it_serves_and_whether_it_is_ready(monkeypat
     lines = CliRunner().invoke(cli, ["status"]).output.splitlines()
     assert lines[0].startswith("http://127.0.0.1:1  not ready  process 1001  since 19")
     assert [line.split() for line in lines[1:]] == [["models", "/a"], ["models", "/[b]"], ["log", "/log"]]
+
+
+def test_a_server_without_http_is_not_said_to_be_unready(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status, "running_servers", lambda: [replace(SERVER, http_port=0, http_url="")])
+    assert CliRunner().invoke(cli, ["status"]).output.startswith("no HTTP  cannot be asked  process 1001")
+    (row,) = json.loads(CliRunner().invoke(cli, ["status", "--format=json"]).output)
+    assert row["ready"] is None
 
 
 def test_json_has_every_field(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ def write_repository(repository: Path) -> None:
         "full",
         max_batch_size=1,
         extra="dynamic_batching { default_queue_policy { max_queue_size: 1 } }",
-        parameters={"kind": "delay", "delay_us": "500000"},
+        parameters={"kind": "delay", "delay_us": "1000000"},
     )
     builtin(
         repository,
@@ -40,7 +40,7 @@ def write_repository(repository: Path) -> None:
         max_batch_size=1,
         extra="dynamic_batching { default_queue_policy "
         "{ default_timeout_microseconds: 20000000 allow_timeout_override: true } }",
-        parameters={"kind": "delay", "delay_us": "500000"},
+        parameters={"kind": "delay", "delay_us": "1000000"},
     )
     builtin(repository, "failing", parameters={"kind": "fail", "message": FAILURE})
     builtin(repository, "counted")

@@ -64,7 +64,7 @@ def test_statistics_are_of_the_version_asked_for_or_of_all() -> None:
 @pytest.mark.parametrize("refusal", [NotFoundError("not there"), UnavailableError("not ready")])
 def test_statistics_of_what_is_not_served_are_refused_in_tritons_words(refusal: NaiadError) -> None:
     dataplane = over(refusal)
-    with pytest.raises(InvalidArgumentError, match="^requested model version is not available for model 'm'$"):
+    with pytest.raises(InvalidArgumentError, match=r"^requested model version is not available for model 'm'$"):
         dataplane.statistics("m", "2")
-    with pytest.raises(InvalidArgumentError, match="^requested model 'nobody' is not available$"):
+    with pytest.raises(InvalidArgumentError, match=r"^requested model 'nobody' is not available$"):
         dataplane.statistics("nobody")

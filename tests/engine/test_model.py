@@ -89,6 +89,9 @@ class Backend:
         self.instances += 1
         return Instance(self)
 
+    def threads_per_instance(self, config: ModelConfig) -> int:
+        return 3
+
     def close(self) -> None:
         self.closed += 1
 
@@ -274,5 +277,17 @@ def test_what_is_cancelled_gives_its_place_to_the_next() -> None:
         assert model.statistics().failures["CANCELED"] == 100
         model.stop()
         await asyncio.get_running_loop().run_in_executor(None, model.close)
+
+    asyncio.run(scenario())
+
+
+def test_how_many_instances_compute_with_how_many_threads_is_told() -> None:
+    setup = Setup(4, True, False, 0, 1, 3, 0)
+
+    async def scenario() -> None:
+        runtime = Runtime.on(asyncio.get_running_loop())
+        model = Model.load("m", 1, config=config_of(setup), backend_model=Backend(setup), labels={}, runtime=runtime)
+        assert (model.instance_count, model.threads_per_instance) == (setup.instances, 3)
+        model.close()
 
     asyncio.run(scenario())

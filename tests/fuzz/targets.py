@@ -192,9 +192,9 @@ def _check_problem(problem: Problem, lines: int) -> None:
 # -- what cases are made of: pieces of the grammars
 
 _HTTP_TOKENS = tuple(
-    b"GET |POST |HEAD |PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n|/|/v2?|*| HTTP/1.1\r\n| HTTP/1.0\r\n|\r\n|\r\n\r\n|\n|\r|: |:| |\t"
-    b"|;e\r\n|abc|Host: h\r\n|Content-Length: 3\r\n|Transfer-Encoding: chunked\r\n|Transfer-Encoding: gzip, chunked\r\n"
-    b"|Connection: close\r\n|Expect: 100-continue\r\n|0\r\n\r\n|1\r\nx\r\n|ffffffffffffffff\r\n|\x16\x03\x01".split(
+    b"GET |POST |HEAD |PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n|/|/v2?|*| HTTP/1.1\r\n| HTTP/1.0\r\n|\r\n|\r\n\r\n|\n|\r|: |:| "
+    b"|\t|;e\r\n|abc|Host: h\r\n|Content-Length: 3\r\n|Transfer-Encoding: chunked\r\n|Transfer-Encoding: gzip, chunked"
+    b"\r\n|Connection: close\r\n|Expect: 100-continue\r\n|0\r\n\r\n|1\r\nx\r\n|ffffffffffffffff\r\n|\x16\x03\x01".split(
         b"|"
     )
 )

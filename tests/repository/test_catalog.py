@@ -124,6 +124,9 @@ class GatedModel:
         self.gate.wait()
         return {"y": inputs["x"]}
 
+    def threads_per_instance(self, config: ModelConfig) -> int:
+        return 1
+
     def close(self) -> None:
         self.gate.closed.append(self.name)
 

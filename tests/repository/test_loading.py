@@ -43,6 +43,9 @@ class FakeModel:
     def create_instance(self, config: ModelConfig, placement: Placement) -> ModelInstance:
         raise AssertionError("making instances is the engine's matter")
 
+    def threads_per_instance(self, config: ModelConfig) -> int:
+        return 1
+
     def close(self) -> None:
         self.closed += 1
 
@@ -148,11 +151,43 @@ class TestDefine:
         with pytest.raises(InternalError) as caught:
             replace(loader, auto_complete=False).define(examine(directory))
         path = directory / "config.pbtxt"
-        assert str(caught.value) == f"failed to open text file for read {path}: No such file or directory"
+        assert str(caught.value) == (
+            f"failed to open text file for read {path}: No such file or directory; write one, or leave "
+            "--disable-auto-complete-config out"
+        )
 
     def test_files_that_tell_no_backend_are_refused(self, loader: Loader, write_model: WriteModel) -> None:
         with pytest.raises(InvalidArgumentError, match="Could not determine backend for model 'm' with no backend"):
             loader.define(examine(write_model("m", files={"1/readme.txt": ""})))
+
+
+class TestReadAndProblems:
+    def test_a_config_that_makes_no_sense_is_read_all_the_same(self, loader: Loader, write_model: WriteModel) -> None:
+        directory = write_model("m", 'backend: "fake"\nname: "n"\nmax_batch_size: -1')
+        definition = loader.read(examine(directory))
+        assert definition.config.name == "n"
+        assert [problem.field for problem in loader.problems(definition)] == ["name", "max_batch_size"]
+
+    def test_a_good_config_has_no_problems(self, loader: Loader, write_model: WriteModel) -> None:
+        assert loader.problems(loader.read(examine(write_model("m", 'backend: "fake"')))) == ()
+
+    def test_a_version_that_the_policy_leaves_out_still_tells_the_backend(
+        self, loader: Loader, write_model: WriteModel
+    ) -> None:
+        directory = write_model("m", "version_policy { specific { versions: 7 } }", files={"1/model.onnx": ""})
+        definition = loader.read(examine(directory))
+        assert (definition.config.backend, definition.versions) == ("onnxruntime", ())
+
+
+class TestOpenAndComplete:
+    def test_the_config_is_completed_without_instances(
+        self, loader: Loader, backend: FakeBackend, write_model: WriteModel
+    ) -> None:
+        definition = loader.define(examine(write_model("m", 'backend: "fake"')))
+        opened = loader.open(definition, definition.versions[0])
+        assert opened is backend.model
+        assert [tensor.name for tensor in loader.complete(definition, opened).input] == ["x"]
+        assert backend.model.closed == 0, "whoever opens it closes it"
 
 
 class TestNoVersions:
@@ -161,7 +196,7 @@ class TestNoVersions:
     def error(self, loader: Loader, directory: Path) -> str:
         definition = loader.define(examine(directory))
         assert definition.versions == ()
-        return str(no_versions(definition))
+        return str(no_versions(definition.found))
 
     def test_a_file_beside_the_config_is_to_be_moved(self, loader: Loader, write_model: WriteModel) -> None:
         directory = write_model("m", versions="", files={"model.onnx": ""})
@@ -171,6 +206,15 @@ class TestNoVersions:
     def test_an_ignored_directory_is_named(self, loader: Loader, write_model: WriteModel) -> None:
         error = self.error(loader, write_model("m", 'backend: "fake"', versions="01"))
         assert error.startswith(f"{self.TEXT}; it has no version directory (ignore version directory '01' which")
+
+    def test_it_is_told_also_where_the_missing_files_would_tell_the_backend(
+        self, loader: Loader, write_model: WriteModel
+    ) -> None:
+        directory = write_model("m", 'name: "m"', versions="")
+        with pytest.raises(InvalidArgumentError) as caught:
+            loader.define(examine(directory))
+        fix = f"put the model's file into {directory / '1'}"
+        assert str(caught.value) == f"{self.TEXT}; it has no version directory: {fix}"
 
     def test_a_policy_that_fits_none_lists_what_is_there(self, loader: Loader, write_model: WriteModel) -> None:
         directory = write_model("m", 'backend: "fake" version_policy { specific { versions: 7 } }', versions="1 2")
@@ -235,7 +279,10 @@ class TestLoad:
         with pytest.raises(InternalError) as caught:
             load(loader, directory)
         path = directory / "labels.txt"
-        assert str(caught.value) == f"failed to open text file for read {path}: No such file or directory"
+        assert str(caught.value) == (
+            f"failed to open text file for read {path}: No such file or directory; write the labels there, one a line, "
+            "or take label_filename away"
+        )
         assert backend.model.closed == 1, "what was opened must be closed again"
 
     def test_a_completed_config_that_makes_no_sense_is_refused_and_what_was_opened_is_closed(

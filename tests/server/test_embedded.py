@@ -4,6 +4,7 @@
 import threading
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 import naiad
 from naiad.errors import InternalError, InvalidArgumentError, NotFoundError, UnavailableError
+from naiad.server.app import App
 
 IDENTITY = """
 backend: "builtin"
@@ -94,6 +96,45 @@ def test_a_model_that_fails_to_load_stops_the_start(repository: Path) -> None:
     write(repository, "broken", BROKEN)
     with pytest.raises(InternalError, match="failed to load all models:\n  broken version 1: "):
         naiad.Server(repository, http_port=0, grpc_port=0, metrics_port=0).start()
+
+
+def test_an_unforeseen_error_at_the_start_reaches_the_caller(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(_: App) -> None:
+        raise OSError("the disk has gone")
+
+    monkeypatch.setattr(App, "start", fail)
+    server = naiad.Server(repository, http_port=0, metrics_port=0)
+    with pytest.raises(OSError, match="the disk has gone"):
+        server.start()
+    monkeypatch.undo()
+    with server:
+        server.wait_ready()
+
+
+def test_an_unforeseen_error_of_a_call_reaches_the_caller(
+    server: naiad.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: App) -> None:
+        raise OSError("the disk has gone")
+
+    monkeypatch.setattr(App, "index", fail)
+    with pytest.raises(OSError, match="the disk has gone"):
+        server.index()
+
+
+def test_an_interrupted_start_leaves_no_server_behind(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = Future.result
+
+    def interrupted(future: Future[object], timeout: float | None = None) -> object:
+        outcome = result(future, timeout)
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+        return outcome
+
+    monkeypatch.setattr(Future, "result", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        naiad.Server(repository, http_port=0, metrics_port=0).start()
+    assert "naiad-server" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_it_can_be_started_again_and_stopped_twice(repository: Path) -> None:

@@ -86,6 +86,13 @@ class BackendModel(Protocol):
             NaiadError: it cannot be made; the text becomes the reason in the repository index.
         """
 
+    def threads_per_instance(self, config: ModelConfig) -> int:
+        """Return how many threads each instance of the completed `config` computes with.
+
+        Raises:
+            InvalidArgumentError: the config asks for a number that is none.
+        """
+
     def close(self) -> None:
         """Release what the model holds; called once, after its instances are closed."""
 

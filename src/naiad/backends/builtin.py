@@ -95,6 +95,10 @@ class _BuiltinModel:
         sources = {output.name: source.name for source, output in zip(config.input, config.output, strict=True)}
         return _BuiltinInstance(self.behaviour, sources)
 
+    def threads_per_instance(self, config: ModelConfig) -> int:
+        """Return 1: an instance computes on the thread that calls it."""
+        return 1
+
     def close(self) -> None:
         """Nothing is held."""
 

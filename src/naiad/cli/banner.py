@@ -10,9 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from naiad._version import __version__
-from naiad.backends.threads import intra_op_threads, usable_cores
 from naiad.cli.console import state_text, table
-from naiad.engine.model import Model
 from naiad.options import ServerOptions
 from naiad.server.app import App
 from naiad.snapshots import IndexEntry, ModelState
@@ -20,11 +18,10 @@ from naiad.snapshots import IndexEntry, ModelState
 
 def print_banner(out: Console, app: App, options: ServerOptions, seconds: float) -> None:
     """Print the table of models with state and reason, the threads they use, and the addresses."""
-    cores = usable_cores()
     rows = app.index()
-    out.print(f"Naiad {__version__} is ready after {seconds:.1f} s; it may use {cores} cores\n")
+    out.print(f"Naiad {__version__} is ready after {seconds:.1f} s; it may use {app.usable_cores} cores\n")
     if rows:
-        out.print(_models(app, rows, cores), soft_wrap=False)
+        out.print(_models(app, rows), soft_wrap=False)
     else:
         out.print("No models yet. Put one into the repository: naiad deploy WEIGHTS")
     out.print()
@@ -39,28 +36,21 @@ def print_banner(out: Console, app: App, options: ServerOptions, seconds: float)
         out.print(escape(f"The same goes for gRPC on {options.grpc_address}; to close it: leave --grpc-address out"))
 
 
-def _models(app: App, rows: Sequence[IndexEntry], cores: int) -> Table:
+def _models(app: App, rows: Sequence[IndexEntry]) -> Table:
     reasons = any(row.reason for row in rows)
     made = table(("MODEL", "VERSION", "STATE", "INSTANCES × THREADS", *(("REASON",) if reasons else ())))
     for row in rows:
         state = row.state.value if row.state else ""
-        cells = (Text(row.name), row.version or "-", state_text(state), _threads_of(app, row, cores))
+        cells = (Text(row.name), row.version or "-", state_text(state), _threads_of(app, row))
         made.add_row(*cells, *((Text(row.reason),) if reasons else ()))
     return made
 
 
-def _threads_of(app: App, row: IndexEntry, cores: int) -> str:
+def _threads_of(app: App, row: IndexEntry) -> str:
     if row.state is not ModelState.READY or row.version is None:
         return "-"
-    return instances_and_threads(app.dataplane.find(row.name, row.version), cores)
-
-
-def instances_and_threads(model: Model, cores: int) -> str:
-    """Describe how many instances a model has, and how many threads each of them computes with: `2 × 1`."""
-    parameter = model.config.parameters.get("intra_op_thread_count")
-    configured = int(parameter.string_value) if parameter is not None and parameter.string_value.isdecimal() else 0
-    share = intra_op_threads(cores, model.instance_count) if model.config.backend == "onnxruntime" else 1
-    return f"{model.instance_count} × {configured or share}"
+    model = app.dataplane.find(row.name, row.version)
+    return f"{model.instance_count} × {model.threads_per_instance}"
 
 
 def _reach(address: str) -> str:

@@ -8,13 +8,12 @@ from itertools import groupby
 from pathlib import Path
 
 import click
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from naiad.backends.threads import intra_op_threads, usable_cores
 from naiad.cli.console import console
 from naiad.config.proto import ModelConfig, model_config_pb2
 from naiad.deployment.check import CheckedModel, Finding, Report, ServedVersion, Severity, check
@@ -29,6 +28,7 @@ _MARKS = {
 _CLASSES_SHOWN = 4
 _CORRECTED_LINES_SHOWN = 24
 _LINE_SHOWN = 78
+_TITLE_WIDTH = len("expected")
 
 
 @click.command(
@@ -73,17 +73,17 @@ def _print(out: Console, report: Report) -> None:
             out.print(_indented(_config_table(model, versions, served)), soft_wrap=False)
         for finding in model.findings:
             out.print()
-            out.print(_indented(_finding(finding)), soft_wrap=False)
+            _print_finding(out, finding, indent=2)
         out.print()
     for finding in report.findings:
-        out.print(_finding(finding), soft_wrap=False)
+        _print_finding(out, finding)
         out.print()
     for line in _summary(report):
         out.print(line)
 
 
-def _indented(content: RenderableType) -> Padding:
-    return Padding(content, (0, 0, 0, 2), expand=False)
+def _indented(content: RenderableType, indent: int = 2) -> Padding:
+    return Padding(content, (0, 0, 0, indent), expand=False)
 
 
 def _headline(model: CheckedModel) -> Text:
@@ -116,7 +116,7 @@ def _config_table(model: CheckedModel, versions: list[int], served: ServedVersio
         "inputs": _tensors(config.input, config),
         "outputs": _tensors(config.output, config),
         "batching": _batching(config),
-        "instances": _instances(config),
+        "instances": _instances(served),
         "metadata": _metadata(served),
         "labels": ", ".join(f"{name}: {count} labels" for name, count in served.labels),
     }
@@ -156,16 +156,10 @@ def _batching(config: ModelConfig) -> str:
     return f"requests are merged, {most}" + (f", waiting up to {delay_us} µs" if delay_us else "")
 
 
-def _instances(config: ModelConfig) -> str:
-    placed = [f"GPU {one.device_id}" if one.kind == "GPU" else one.kind for one in placements(config)]
+def _instances(served: ServedVersion) -> str:
+    placed = [f"GPU {one.device_id}" if one.kind == "GPU" else one.kind for one in placements(served.config)]
     counts = ", ".join(f"{placed.count(kind)} × {kind}" for kind in dict.fromkeys(placed))
-    asked = (
-        config.parameters["intra_op_thread_count"].string_value
-        if ("intra_op_thread_count" in config.parameters)
-        else ""
-    )
-    threads = int(asked) if asked.isdecimal() and int(asked) else intra_op_threads(usable_cores(), len(placed))
-    return f"{counts}, {_counted(threads, 'thread')} each"
+    return f"{counts}, {_counted(served.threads_per_instance, 'thread')} each"
 
 
 def _metadata(served: ServedVersion) -> str:
@@ -176,16 +170,13 @@ def _metadata(served: ServedVersion) -> str:
     return ", ".join(filter(None, (served.task, f"{classes} ({shown})" if shown else "no class names")))
 
 
-def _finding(finding: Finding) -> Group:
+def _print_finding(out: Console, finding: Finding, indent: int = 0) -> None:
     problem = finding.problem
     mark, style = _MARKS[finding.severity]
     head = Text.assemble(
         (f"{mark} {finding.severity.value}", f"bold {style}"), (f"[{finding.rule}]", style), f" {problem.message}"
     )
     place = f"{_path(problem.file)}:{problem.line}" if problem.line else _path(problem.file)
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="dim")
-    facts.add_column(overflow="fold")
     rows = {
         "at": Text(f"{place}  {problem.field}".rstrip()),
         "": Text(_source_line(finding), "dim"),
@@ -194,10 +185,16 @@ def _finding(finding: Finding) -> Group:
         "fix": Text(_without_folder(problem.fix)),
         "correct": _corrected(finding.corrected),
     }
+    out.print(_indented(head, indent), soft_wrap=False)
     for title, text in rows.items():
-        if text.plain:
-            facts.add_row(title, text)
-    return Group(head, _indented(facts))
+        if "run: " in text.plain:  # left to the terminal to wrap, so that the command can be copied
+            out.print(Text.assemble(" " * (indent + 2), (f"{title:{_TITLE_WIDTH}}", "dim"), "  ", text))
+        elif text.plain:
+            row = Table.grid(padding=(0, 2))
+            row.add_column(style="dim", min_width=_TITLE_WIDTH)
+            row.add_column(overflow="fold")
+            row.add_row(title, text)
+            out.print(_indented(row, indent + 2), soft_wrap=False)
 
 
 def _source_line(finding: Finding) -> str:

@@ -38,9 +38,9 @@ def command(form: str) -> None:
         _print(out, server, ready)
 
 
-def _print(out: Console, server: RunningServer, ready: bool) -> None:
+def _print(out: Console, server: RunningServer, ready: bool | None) -> None:
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(server.since))
-    state = "[green]ready[/]" if ready else "[red]not ready[/]"
+    state = {True: "[green]ready[/]", False: "[red]not ready[/]", None: "cannot be asked"}[ready]
     out.print(f"{server.http_url or 'no HTTP'}  {state}  process {server.pid}  since {since}")
     for repository in server.repositories:
         out.print(f"  models   {escape(repository)}")
@@ -49,8 +49,9 @@ def _print(out: Console, server: RunningServer, ready: bool) -> None:
             out.print(f"  {name:8} {escape(value)}")
 
 
-def _is_ready(server: RunningServer) -> bool:
+def _is_ready(server: RunningServer) -> bool | None:
+    """Ask a server; None for one without HTTP."""
     if not server.http_url:
-        return False
+        return None
     with Client(server.http_url, _PROBE_TIMEOUT_S) as client:
         return client.ready()

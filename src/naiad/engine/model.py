@@ -38,7 +38,7 @@ class Runtime:
 
 
 class Model:
-    """One loaded version of a model."""
+    """One loaded version of a model; each of its instances computes with `threads_per_instance` threads."""
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class Model:
         config: ModelConfig,
         labels: Mapping[str, tuple[str, ...]],
         instances: list[InstanceThread],
+        threads_per_instance: int,
         signature: Signature,
         runtime: Runtime,
         release: Callable[[], None],
@@ -55,6 +56,8 @@ class Model:
         self.name = name
         self.version = str(version)
         self.config = config
+        self.is_decoupled = config.model_transaction_policy.decoupled
+        self.threads_per_instance = threads_per_instance
         self.metadata = _metadata(name, self.version, config, signature, labels)
         self._signature = signature
         self._instances = instances
@@ -96,6 +99,7 @@ class Model:
             for placement in placements(config):
                 instance = backend_model.create_instance(config, placement)
                 instances.append(InstanceThread(placement.name, instance, signature, runtime.mailbox))
+            threads_per_instance = backend_model.threads_per_instance(config)
         except BaseException:
             _close(instances, backend_model)
             raise
@@ -105,6 +109,7 @@ class Model:
             config=config,
             labels=labels,
             instances=instances,
+            threads_per_instance=threads_per_instance,
             signature=signature,
             runtime=runtime,
             release=lambda: _close(instances, backend_model),

@@ -26,7 +26,7 @@ class ModelCatalog(Protocol):
         """Return every ready model version, by name, then version."""
 
     def is_ready(self) -> bool:
-        """Tell whether the server counts as ready (contract §6)."""
+        """Tell whether the server counts as ready, by Triton's rules for strict readiness."""
 
     def index(self) -> Sequence[IndexEntry]:
         """Return the rows of the repository index; scans the repositories."""

@@ -144,13 +144,15 @@ def render_head(
     `head` is None for a request that could not be read. `keep_alive` tells whether the connection stays open after
     this response; it is written only where that isn't what the client's HTTP version takes for granted.
     """
-    parts = [_STATUS_LINES[status]]
-    for name, value in headers:
-        parts += (name, b": ", value, b"\r\n")
-    parts.append(b"Content-Length: %d\r\n" % content_length)
+    connection = b""
     if not keep_alive:
-        parts.append(b"Connection: close\r\n")
+        connection = b"Connection: close\r\n"
     elif head is not None and head.version == "1.0":
-        parts.append(b"Connection: keep-alive\r\n")
-    parts.append(b"\r\n")
-    return b"".join(parts)
+        connection = b"Connection: keep-alive\r\n"
+    return b"%bContent-Length: %d\r\n%b\r\n" % (_render_fields(status, headers), content_length, connection)
+
+
+@lru_cache(_MEMOISED_HEADS)
+def _render_fields(status: int, headers: Headers) -> bytes:
+    """Return the status line and `headers`; a server gives the same few again and again."""
+    return _STATUS_LINES[status] + b"".join(b"%b: %b\r\n" % field for field in headers)

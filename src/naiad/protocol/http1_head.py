@@ -95,7 +95,7 @@ def _split_request_line(line: bytes, limits: Limits) -> tuple[str, str, str]:
     method, target, version = parts
     if version not in {b"HTTP/1.1", b"HTTP/1.0"}:
         if version.startswith(b"HTTP/"):
-            raise HttpError(505, f"{shown(version)} is not spoken on this port, use HTTP/1.1 (gRPC has its own port)")
+            raise HttpError(505, f"{shown(version)} is not spoken on this port, use HTTP/1.1 (it has no gRPC either)")
         raise HttpError(400, f"malformed HTTP request line {shown(line)}, expected 'METHOD /path HTTP/1.1'")
     if len(target) > limits.target_bytes:
         raise HttpError(414, too_long_target(limits))

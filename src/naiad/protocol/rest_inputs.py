@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The `inputs` of an inference request over HTTP → `InputTensor`s.
+"""The `inputs` of an inference request over HTTP → `InputTensor`s, in two steps.
 
-A tensor's elements come from JSON `data`, or from the bytes behind the JSON (a view, never copied). A shared-memory
-region is never found: there are none yet.
+`declare_inputs` reads what the JSON says, `place_inputs` gives each input its data: elements of the JSON, or bytes
+behind it (a view, never copied). A shared-memory region is never found: there are none yet.
 May import `errors`, `tensors`, `requests`, `snapshots` and its neighbours in `protocol`.
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 from naiad.errors import InvalidArgumentError, NotFoundError
 from naiad.protocol import json_text, tensor_json
@@ -19,43 +19,65 @@ _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _INVALID_DATATYPE: Final = "<invalid>"  # how Triton's core names a datatype it does not know
 
 
-def decode_inputs(
-    document: Mapping[str, Any], tail: memoryview, model: str, request_id: str, max_input_bytes: int
-) -> tuple[InputTensor, ...]:
-    """Read `inputs`; `tail` holds the binary tensors, back to back in the order of the inputs.
+class DeclaredInput(NamedTuple):
+    """An input as the JSON declares it; without `data`, which came in the JSON, it has `size_bytes` behind the JSON."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    data: Array | None
+    size_bytes: int
+
+
+def declare_inputs(
+    document: Mapping[str, Any], model: str, request_id: str, max_input_bytes: int
+) -> tuple[DeclaredInput, ...]:
+    """Read `inputs`.
 
     Raises:
         InternalError: a member is missing or of another kind (Triton's texts).
-        InvalidArgumentError: not exactly one source of data, a datatype, shape or size that cannot be, bytes missing
-            or left over.
+        InvalidArgumentError: not exactly one source of data, a datatype, shape or size that cannot be.
         NotFoundError: the data is in a shared-memory region.
     """
-    inputs: list[InputTensor] = []
-    position = 0
+    inputs: list[DeclaredInput] = []
     for entry in json_text.array(document, "inputs"):
         size = _check_source(entry)
         name = json_text.string(entry, "name")
         datatype = json_text.string(entry, "datatype")
         row = DATATYPES.get(datatype)
         shape, elements = _shape(entry, name, row.dtype.itemsize if row else 1)
-        data: Array | memoryview
+        data: Array | None = None
         if size is None and elements:
             if row is None:
                 raise InvalidArgumentError(f"invalid datatype for input {name}")
             declaration = tensor_json.Declaration(name, row, elements)
             data = _decode_json(entry["data"], declaration, request_id, model, max_input_bytes)
-        else:
-            # Of an input with no elements Triton does not look at the `data`.
-            start, position = position, position + (size or 0)
+        elif row is None:
+            datatype = _INVALID_DATATYPE
+        # Of an input with no elements Triton does not look at the `data`: it has no bytes.
+        inputs.append(DeclaredInput(name, datatype, shape, data, size or 0))
+    return tuple(inputs)
+
+
+def place_inputs(declared: tuple[DeclaredInput, ...], tail: memoryview, model: str) -> tuple[InputTensor, ...]:
+    """Give the inputs their data; `tail` holds the binary ones, back to back in the order of the inputs.
+
+    Raises:
+        InvalidArgumentError: bytes are missing or left over.
+    """
+    inputs: list[InputTensor] = []
+    position = 0
+    for name, datatype, shape, data, size_bytes in declared:
+        if data is None:
+            start, position = position, position + size_bytes
             if position > len(tail):
                 raise InvalidArgumentError(
                     f"unexpected size for input '{name}', expecting {position - len(tail)} additional bytes for model "
                     f"'{model}'"
                 )
-            data = tail[start:position]
-            if row is None:
-                datatype = _INVALID_DATATYPE
-        inputs.append(InputTensor(name, datatype, shape, data))
+            inputs.append(InputTensor(name, datatype, shape, tail[start:position]))
+        else:
+            inputs.append(InputTensor(name, datatype, shape, data))
     if position != len(tail):
         raise InvalidArgumentError(f"unexpected additional input data for model '{model}'")
     return tuple(inputs)

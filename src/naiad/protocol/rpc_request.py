@@ -85,7 +85,8 @@ class RpcRequest(NamedTuple):
         """
         declaration = self.declaration
         if declaration.fault is not None:
-            raise declaration.fault.with_traceback(None)
+            # A new one: an error that is kept and raised again keeps the frames of every time, and their messages.
+            raise type(declaration.fault)(*declaration.fault.args)
         inputs = declaration.inputs
         if len(inputs) == 1 and len(self.raws) == 1 and inputs[0].contents is None:
             only = inputs[0]

@@ -179,7 +179,7 @@ class Catalog:
         if definition.versions:
             await self._load_versions(definition)
         else:
-            self._refuse(name, no_versions(definition))
+            self._refuse(name, no_versions(definition.found))
 
     async def _define(self, found: FoundModel) -> ModelDefinition | NaiadError:
         for sentence in found.ignored:

@@ -24,6 +24,9 @@ from naiad.errors import InternalError, InvalidArgumentError
 from naiad.repository.scan import CONFIG_FILENAME, FoundModel, FoundVersion
 from naiad.repository.versions import choose_versions, missing_versions
 
+_NO_LABELS = "write the labels there, one a line, or take label_filename away"
+_NO_CONFIG = "write one, or leave --disable-auto-complete-config out"
+
 ConfigCompleter = Callable[[ModelConfig, Mapping[str, str]], ModelConfig]
 """Returns a config, completed from the artifact's own metadata; must not change the one it is given."""
 
@@ -111,7 +114,7 @@ class Loader:
 
         Raises:
             ConfigError: the config is not protobuf text, or names fields there are none of.
-            InvalidArgumentError: no backend fits the model's files.
+            InvalidArgumentError: no backend fits the model's files, or there are none.
             InternalError: the config cannot be read.
         """
         text = self._config_text(found)
@@ -121,7 +124,13 @@ class Loader:
         # Where the policy leaves no version, another one or loose files tell the backend, so that what is reported is
         # the missing version.
         filenames = next((version.filenames for version in (*versions, *found.versions)), found.filenames)
-        return ModelDefinition(found, infer_backend(config, filenames, found.name), text, versions)
+        try:
+            config = infer_backend(config, filenames, found.name)
+        except InvalidArgumentError:
+            if found.versions:
+                raise
+            raise no_versions(found) from None  # the files that would tell the backend are what is missing
+        return ModelDefinition(found, config, text, versions)
 
     def problems(self, definition: ModelDefinition) -> tuple[Problem, ...]:
         """Do the second half of `define`: return all that keeps the config from being served, empty for a good one.
@@ -185,16 +194,15 @@ class Loader:
     def _config_text(self, found: FoundModel) -> str:
         if found.config_path is None and self.auto_complete:
             return ""
-        return _read_text(found.directory / CONFIG_FILENAME)
+        return _read_text(found.directory / CONFIG_FILENAME, _NO_CONFIG)
 
     def _validate(self, definition: ModelDefinition, config: ModelConfig, backend: Backend) -> None:
         validate(config, definition.name, _source(definition.found), definition.text, backend.usable_gpus())
 
 
-def no_versions(definition: ModelDefinition) -> InvalidArgumentError:
-    """Return the error that tells why a definition without versions serves nothing; it begins with Triton's text."""
-    found, name = definition.found, definition.name
-    text = f"at least one version must be available under the version policy of model '{name}'"
+def no_versions(found: FoundModel) -> InvalidArgumentError:
+    """Return the error that tells why a model whose policy leaves no version serves nothing; begins as Triton's."""
+    text = f"at least one version must be available under the version policy of model '{found.name}'"
     if found.versions:
         there = ", ".join(str(version.number) for version in found.versions)
         return InvalidArgumentError(f"{text}; it has {there}: correct version_policy in {_source(found)}")
@@ -216,7 +224,7 @@ def read_labels(config: ModelConfig, directory: Path) -> dict[str, tuple[str, ..
         InvalidArgumentError: a path leads out of the model's `directory`.
     """
     return {
-        output.name: _lines(_read_text(_inside(directory, output.label_filename, output.name)))
+        output.name: _lines(_read_text(_inside(directory, output.label_filename, output.name), _NO_LABELS))
         for output in config.output
         if output.label_filename
     }
@@ -238,11 +246,12 @@ def _inside(directory: Path, filename: str, output: str) -> Path:
     return path
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Path, fix_if_missing: str) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise InternalError(f"failed to open text file for read {path}: {error.strerror}") from error
+        fix = fix_if_missing if isinstance(error, FileNotFoundError) else "make it a file that this user may read"
+        raise InternalError(f"failed to open text file for read {path}: {error.strerror}; {fix}") from error
     except UnicodeDecodeError as error:
         raise InvalidArgumentError(
             f"{path} is not UTF-8 text: {error.reason} at byte {error.start}; save it as UTF-8"

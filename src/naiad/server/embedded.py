@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -61,15 +62,16 @@ class Server:
         try:
             started.result()
         except BaseException:
-            self._thread.join()
-            self._thread = None
+            self.stop()
             raise
 
     def stop(self) -> None:
         """Finish the requests in flight and stop; harmless when it is not running."""
-        if self._thread is None or self._loop is None or self._stopping is None:
+        if self._thread is None:
             return
-        self._loop.call_soon_threadsafe(self._stopping.set)
+        if self._loop is not None and self._stopping is not None:
+            with suppress(RuntimeError):  # the loop has ended: the server did not start
+                self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
         self._thread = self._loop = self._app = self._stopping = None
 
@@ -85,7 +87,7 @@ class Server:
     @property
     def http_url(self) -> str:
         """The URL of the HTTP endpoint, without a trailing slash."""
-        return self._running().http_url
+        return self._running()[0].http_url
 
     @property
     def grpc_url(self) -> str:
@@ -95,7 +97,7 @@ class Server:
     @property
     def metrics_url(self) -> str:
         """The URL that Prometheus scrapes."""
-        return self._running().metrics_url
+        return self._running()[0].metrics_url
 
     def index(self) -> Sequence[IndexEntry]:
         """Return the repository index: every model with its versions' states and reasons."""
@@ -142,42 +144,39 @@ class Server:
             self._call(lambda _: ticket.cancel())
             raise
 
-    def _running(self) -> App:
-        if self._app is None:
+    def _running(self) -> tuple[App, asyncio.AbstractEventLoop]:
+        if self._app is None or self._loop is None:
             raise RuntimeError("this Server is not running; use it in a `with` block, or start() it first")
-        return self._app
+        return self._app, self._loop
 
     def _call(self, function: Callable[[App], T]) -> T:
         """Run `function` on the server's loop and return what it returns."""
-        app, loop = self._running(), self._loop
-        result: concurrent.futures.Future[T] = concurrent.futures.Future()
+        app, loop = self._running()
 
-        def run() -> None:
-            try:
-                result.set_result(function(app))
-            except NaiadError as error:
-                result.set_exception(error)
+        async def call() -> T:
+            return function(app)
 
-        if loop is not None:
-            loop.call_soon_threadsafe(run)
-        return result.result()
+        return asyncio.run_coroutine_threadsafe(call(), loop).result()
 
     def _run(self, started: "concurrent.futures.Future[None]") -> None:
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(self._serve(started))
+        try:
+            with asyncio.Runner(loop_factory=new_event_loop) as runner:
+                runner.run(self._serve(started))
+        except BaseException as error:
+            if started.done():
+                raise
+            started.set_exception(error)  # whatever it was: the caller of `start` waits for an answer
 
     async def _serve(self, started: "concurrent.futures.Future[None]") -> None:
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         app = App(self._options)
         try:
             await app.start()
-        except NaiadError as error:
+            self._app = app
+            started.set_result(None)
+            await self._stopping.wait()
+        finally:
             await app.stop()
-            started.set_exception(error)
-            return
-        self._loop, self._app, self._stopping = asyncio.get_running_loop(), app, asyncio.Event()
-        started.set_result(None)
-        await self._stopping.wait()
-        await app.stop()
 
 
 def _tensor(name: str, array: Array) -> InputTensor:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 from naiad.snapshots import ModelStatistics
 
-CONTENT_TYPE = "text/plain; charset=utf-8"
-
 Sample = tuple[Mapping[str, str], int]
 
 

@@ -47,21 +47,30 @@ class _Sum:
         return Duration(self.count, self.ns)
 
 
-class _BatchSums:
-    """The three compute sums of one batch size."""
+class _ComputeSums:
+    """A count of executions and how long their three parts took."""
 
-    __slots__ = ("infer", "input", "output")
+    __slots__ = ("count", "infer_ns", "input_ns", "output_ns")
 
     def __init__(self) -> None:
-        self.input = _Sum()
-        self.infer = _Sum()
-        self.output = _Sum()
+        self.count = 0
+        self.input_ns = 0
+        self.infer_ns = 0
+        self.output_ns = 0
 
     def add(self, timings: Timings) -> None:
         start_ns, input_end_ns, infer_end_ns, output_end_ns = timings
-        self.input.add(input_end_ns - start_ns)
-        self.infer.add(infer_end_ns - input_end_ns)
-        self.output.add(output_end_ns - infer_end_ns)
+        self.count += 1
+        self.input_ns += input_end_ns - start_ns
+        self.infer_ns += infer_end_ns - input_end_ns
+        self.output_ns += output_end_ns - infer_end_ns
+
+    def frozen(self) -> tuple[Duration, Duration, Duration]:
+        return (
+            Duration(self.count, self.input_ns),
+            Duration(self.count, self.infer_ns),
+            Duration(self.count, self.output_ns),
+        )
 
 
 class StatisticsRecorder:
@@ -74,8 +83,8 @@ class StatisticsRecorder:
         self._success = _Sum()
         self._fail = _Sum()
         self._queue = _Sum()
-        self._compute = _BatchSums()
-        self._batches: dict[int, _BatchSums] = {}
+        self._compute = _ComputeSums()
+        self._batches: dict[int, _ComputeSums] = {}
         self._failures = {reason.value: 0 for reason in FailureReason}
 
     def record_execution(self, rows: int, timings: Timings, *, failed: bool) -> None:
@@ -85,7 +94,7 @@ class StatisticsRecorder:
         self._execution_count += 1
         batch = self._batches.get(rows)
         if batch is None:
-            batch = self._batches[rows] = _BatchSums()
+            batch = self._batches[rows] = _ComputeSums()
         batch.add(timings)
 
     def record_success(self, rows: int, arrived_ns: int, queued_ns: int, timings: Timings, now_ns: int) -> None:
@@ -103,6 +112,7 @@ class StatisticsRecorder:
 
     def snapshot(self, name: str, version: str, pending_request_count: int) -> ModelStatistics:
         """Return the figures as they are now."""
+        compute_input, compute_infer, compute_output = self._compute.frozen()
         return ModelStatistics(
             name=name,
             version=version,
@@ -112,13 +122,10 @@ class StatisticsRecorder:
             success=self._success.frozen(),
             fail=self._fail.frozen(),
             queue=self._queue.frozen(),
-            compute_input=self._compute.input.frozen(),
-            compute_infer=self._compute.infer.frozen(),
-            compute_output=self._compute.output.frozen(),
-            batches=tuple(
-                BatchStatistics(rows, sums.input.frozen(), sums.infer.frozen(), sums.output.frozen())
-                for rows, sums in sorted(self._batches.items())
-            ),
+            compute_input=compute_input,
+            compute_infer=compute_infer,
+            compute_output=compute_output,
+            batches=tuple(BatchStatistics(rows, *sums.frozen()) for rows, sums in sorted(self._batches.items())),
             failures=dict(self._failures),
             pending_request_count=pending_request_count,
         )

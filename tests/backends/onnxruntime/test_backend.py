@@ -66,7 +66,9 @@ def test_a_corrupt_file_is_told_in_tritons_words_without_where_the_repository_li
     (files.version_directory / "model.onnx").write_bytes(content)
     with pytest.raises(InternalError) as caught:
         open_model()
-    assert str(caught.value) == expected
+    assert str(caught.value) == (
+        f"{expected} The file is cut off, damaged or no ONNX model: export it or copy it again"
+    )
 
 
 @pytest.mark.parametrize("newer", [{"ir_version": 99}, {"opset": 99}])

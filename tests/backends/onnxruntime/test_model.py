@@ -294,6 +294,16 @@ class TestSessions:
         (_, opened), *_ = model._sessions
         assert all(session is opened for session in self.sessions(model, config_of()))
 
+    def test_the_number_of_threads_told_is_the_one_of_the_sessions(
+        self, save_graph: SaveGraph, open_model: Open
+    ) -> None:
+        save_graph()
+        model = open_model(usable_cores=7)
+        completed = model.complete(config_of())
+        assert model.threads_per_instance(completed) == 3
+        options = [session.get_session_options() for session in self.sessions(model, completed)]
+        assert {one.intra_op_num_threads for one in options} == {3}
+
     def test_instances_of_several_threads_have_their_own_and_the_first_has_the_opened_one(
         self, save_graph: SaveGraph, open_model: Open
     ) -> None:

@@ -8,7 +8,7 @@ from google.protobuf import text_format
 
 from naiad.backends.base import Placement
 from naiad.backends.onnxruntime.providers import CPU, CUDA, OPENVINO
-from naiad.backends.onnxruntime.session_plan import SessionPlan, instance_count, plan_session
+from naiad.backends.onnxruntime.session_plan import SessionPlan, instance_count, plan_session, threads_per_instance
 from naiad.config.proto import ModelConfig
 from naiad.errors import InvalidArgumentError
 
@@ -72,6 +72,21 @@ def test_parameters_decide_over_the_defaults() -> None:
         "session.inter_op.allow_spinning": "0",
         "session.set_denormal_as_zero": "1",
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "threads"),
+    [
+        ("", "0", 4),
+        ("", "3", 3),
+        ("instance_group { kind: KIND_CPU count: 9 }", "0", 1),
+        ("instance_group { kind: KIND_CPU count: 1 } instance_group { kind: KIND_GPU count: 3 }", "0", 8),
+    ],
+)
+def test_the_number_of_threads_told_is_the_one_that_is_planned(text: str, asked: str, threads: int) -> None:
+    parameters = {"intra_op_thread_count": asked}
+    assert threads_per_instance(config_of(text, parameters), usable_cores=8) == threads
+    assert planned(text, parameters=parameters).intra_op_threads == threads
 
 
 def test_a_thread_count_of_zero_is_the_default() -> None:

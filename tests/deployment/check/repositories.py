@@ -9,7 +9,7 @@ import pytest
 
 onnx = pytest.importorskip("onnx")
 
-from naiad.deployment.check import CheckedModel, Finding, check  # noqa: E402
+from naiad.deployment.check import RULES, CheckedModel, Finding, check  # noqa: E402
 
 Shape = Sequence[int | str]
 
@@ -66,7 +66,9 @@ class Repository:
 
     def check(self, name: str) -> CheckedModel:
         """Check the repository, and return what came of one model."""
-        return next(model for model in check([self.path]).models if model.name == name)
+        model = next(model for model in check([self.path]).models if model.name == name)
+        assert {finding.rule for finding in model.findings} <= RULES.keys()
+        return model
 
     def only_finding(self, name: str) -> Finding:
         """Check the repository; the one finding about a model."""

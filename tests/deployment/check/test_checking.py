@@ -136,6 +136,7 @@ def test_features_that_are_not_there_yet_are_told_with_their_line(repository: Re
     repository.config("m", "\nsequence_batching { }")
     problem = repository.only_finding("m").problem
     assert (problem.line, problem.message) == (2, "sequence batching is not supported yet")
+    assert repository.check("m").served == ()
 
 
 def test_a_damaged_file_is_told_in_the_runtimes_words(repository: Repository) -> None:
@@ -144,7 +145,7 @@ def test_a_damaged_file_is_told_in_the_runtimes_words(repository: Repository) ->
     assert finding.rule == "model-file"
     assert finding.problem.file == str(path)
     assert finding.problem.message.startswith("onnx runtime error 7: Load model from m/1/model.onnx failed")
-    assert "copy it again" in finding.problem.fix
+    assert finding.problem.message.endswith("export it or copy it again")
 
 
 def test_a_wrong_parameter_does_not_hide_what_the_file_says(repository: Repository) -> None:
@@ -189,3 +190,22 @@ def test_every_severity_has_its_own_count(repository: Repository) -> None:
     repository.onnx("m/1/model.onnx", metadata={})
     report = check([repository.path])
     assert {severity.value: report.count(severity) for severity in Severity} == {"error": 0, "warning": 1, "note": 0}
+
+
+def test_a_config_that_is_no_text_is_told(repository: Repository) -> None:
+    repository.onnx("m/1/best.onnx")
+    repository.write("m/config.pbtxt", b'name: "\xff"')
+    finding = repository.only_finding("m")
+    assert finding.rule == "config-syntax"
+    assert "is not UTF-8 text" in finding.problem.message
+
+
+def test_a_fault_of_one_version_hides_none_of_another(repository: Repository) -> None:
+    repository.onnx("m/1/model.onnx", ("n", 3, 5, 5))
+    repository.write("m/2/model.onnx", b"")
+    repository.config(
+        "m",
+        'version_policy { all { } }\nmax_batch_size: 2\ninput { name: "images" data_type: TYPE_FP32 dims: [4, 5, 5] }',
+    )
+    rules = [finding.rule for finding in repository.check("m").findings]
+    assert sorted(rules) == ["file-content", "graph-dims", "yolo-fixed-dims"]

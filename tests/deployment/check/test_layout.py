@@ -78,6 +78,7 @@ class TestPlaces:
         (finding,) = report.findings
         assert (report.models, finding.rule, finding.problem.file) == ((), "loose-weights", str(path))
         assert finding.corrected == str(repository.path / "my-best" / "1" / "model.onnx")
+        assert finding.problem.fix == f"run: naiad deploy '{path}' --name my-best --repository {repository.path}"
 
     def test_a_file_in_a_folder_too_deep_is_to_be_moved_up(self, repository: Repository) -> None:
         path = repository.onnx("m/1/weights/best.onnx")

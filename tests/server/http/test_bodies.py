@@ -84,3 +84,4 @@ def test_admission_tells_never_from_not_now() -> None:
     with pytest.raises(HttpError) as never:
         budget.admit(1001)
     assert never.value.status == 413
+    assert "--http-max-bytes-in-flight" in str(never.value)

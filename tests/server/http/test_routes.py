@@ -34,7 +34,7 @@ class FakeModel:
     def __init__(self, *, decoupled: bool = False) -> None:
         self.name, self.version = "m", "1"
         self.config = ModelConfig(name="m", backend="identity")
-        self.config.model_transaction_policy.decoupled = decoupled
+        self.is_decoupled = decoupled
         tensor = TensorMetadata("IN", "FP32", (-1,))
         self.metadata = ModelMetadata("m", ("1",), "identity", (tensor,), (TensorMetadata("OUT", "FP32", (-1,)),))
         self.holds = False

@@ -18,6 +18,7 @@ RUNTIME_ERRORS: tuple[type[Exception], ...] = (
 
 _FORMAT = re.compile(r"\[ONNXRuntimeError\] : (?P<code>\d+) : \w+ : (?P<text>.*)", re.DOTALL)
 _TOO_NEW = re.compile(r"Unsupported model IR version|is under development and support for this is limited")
+_DAMAGED = re.compile(r"Protobuf parsing failed|No graph was found in the protobuf")
 
 _FAIL = 1
 
@@ -33,4 +34,6 @@ def translated(error: Exception, repository: Path, package: str = "onnxruntime")
         text = text.strip().replace(f"{folder}/", "")
     if _TOO_NEW.search(text):
         text += f"; the model is newer than the runtime, run: pip install -U {package}"
+    if _DAMAGED.search(text):
+        text += " The file is cut off, damaged or no ONNX model: export it or copy it again"
     return InternalError(f"onnx runtime error {code}: {text}")

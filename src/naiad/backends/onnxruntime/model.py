@@ -14,7 +14,12 @@ from naiad.backends.onnxruntime.failures import RUNTIME_ERRORS, translated
 from naiad.backends.onnxruntime.instance import ConvertingInstance, OnnxInstance, needs_conversion
 from naiad.backends.onnxruntime.parameters import string_parameters, whole_number
 from naiad.backends.onnxruntime.providers import CUDA
-from naiad.backends.onnxruntime.session_plan import SHRINK_KEY, SessionPlan, plan_session
+from naiad.backends.onnxruntime.session_plan import (
+    SHRINK_KEY,
+    SessionPlan,
+    plan_session,
+    threads_per_instance,
+)
 from naiad.backends.onnxruntime.signature import artifact_tensor, signature_of
 from naiad.config.completion import complete_from_signature
 from naiad.config.proto import ModelConfig, model_config_pb2
@@ -87,6 +92,14 @@ class OnnxModel:
         ranks = {item.name: len(item.dims) for item in config.output if not item.HasField("reshape")}
         scalars = {tensor.name: ranks.get(tensor.name, 0) for tensor in tensors.outputs if not tensor.dims}
         return ConvertingInstance(session, repository, options, tensors, scalars)
+
+    def threads_per_instance(self, config: ModelConfig) -> int:
+        """Return how many threads each instance computes with.
+
+        Raises:
+            InvalidArgumentError: `intra_op_thread_count` is no whole number.
+        """
+        return threads_per_instance(config, self._settings.usable_cores)
 
     def close(self) -> None:
         """Let go of the sessions; each dies with the last instance that has it."""

@@ -85,15 +85,14 @@ def plan_session(
     choice_of_providers = choose_providers(config, placement, available_providers, version_directory)
     on_gpu = placement.kind == "GPU"
     execution_mode = choice("execution_mode", parameters.get("execution_mode", "0"), _EXECUTION_MODES)
-    share = intra_op_threads(usable_cores, instance_count(config))
     return SessionPlan(
         providers=choice_of_providers.providers,
         optimization=_optimization(config),
         execution_mode=execution_mode,
-        intra_op_threads=_thread_count("intra_op_thread_count", parameters, share),
+        intra_op_threads=threads_per_instance(config, usable_cores),
         # With one inter-op thread ONNX Runtime turns parallel execution into sequential.
         inter_op_threads=_thread_count(
-            "inter_op_thread_count", parameters, 1 if execution_mode == SEQUENTIAL else share
+            "inter_op_thread_count", parameters, 1 if execution_mode == SEQUENTIAL else _share(config, usable_cores)
         ),
         # Without the arena YOLOv8n needs 20-40 MB more, not less: big blocks then come and go with malloc.
         memory_arena=switch("enable_mem_arena", parameters.get("enable_mem_arena", "1")),
@@ -102,6 +101,15 @@ def plan_session(
         entries=_SPINNING_OFF | {key: value for key, value in parameters.items() if key.startswith("session.")},
         warnings=choice_of_providers.warnings,
     )
+
+
+def threads_per_instance(config: ModelConfig, usable_cores: int) -> int:
+    """Return the threads an instance computes with: what `intra_op_thread_count` says, else its share of the cores.
+
+    Raises:
+        InvalidArgumentError: the parameter is no whole number.
+    """
+    return _thread_count("intra_op_thread_count", string_parameters(config), _share(config, usable_cores))
 
 
 def instance_count(config: ModelConfig) -> int:
@@ -114,6 +122,10 @@ def instance_count(config: ModelConfig) -> int:
     if not config.instance_group:
         return DEFAULT_CPU_INSTANCES
     return sum(_count(group) for group in groups or config.instance_group)
+
+
+def _share(config: ModelConfig, usable_cores: int) -> int:
+    return intra_op_threads(usable_cores, instance_count(config))
 
 
 def _thread_count(key: str, parameters: Mapping[str, str], default: int) -> int:

@@ -31,7 +31,8 @@ from naiad.deployment.check.machine import check_paths
 from naiad.deployment.check.metadata import class_names
 from naiad.deployment.check.report import CheckedModel, Report, ServedVersion
 from naiad.deployment.check.subject import Artifact, Subject, bare_config
-from naiad.deployment.check.ultralytics import check_for_ultralytics, metadata_values
+from naiad.deployment.check.ultralytics import check_for_ultralytics
+from naiad.deployment.check.ultralytics_metadata import metadata_values
 from naiad.engine.model import Model
 from naiad.errors import NaiadError
 from naiad.repository.loading import Loader, ModelDefinition, no_versions, read_labels
@@ -88,11 +89,11 @@ class _ModelCheck:
         self._found = found
         self._config_path = found.directory / CONFIG_FILENAME
         self._loader = Loader(_make_nothing, completers=(inject_metadata,), usable_cores=usable_cores())
-        self._findings: dict[Finding, None] = {}  # in order; what two versions have in common is told once
+        self._layout = tuple(check_layout(found))
+        self._findings = dict.fromkeys(self._layout)  # a set in order: what two versions have in common is told once
 
     def run(self) -> CheckedModel:
         """Take the steps, as many as can be taken."""
-        self._add(check_layout(self._found))
         definition = self._read()
         served = [] if definition is None else self._check_definition(definition)
         return CheckedModel(
@@ -110,21 +111,32 @@ class _ModelCheck:
             text = self._config_path.read_text(encoding="utf-8-sig")
             self._add(_of_problem("config-syntax", one, corrected_line(one, text)) for one in error.problems)
         except NaiadError as error:
-            # No backend fits the files, which is a matter of the files most of the time.
-            files = (check_model_file(self._found, version, _ONNX_FILE) for version in self._found.versions[-1:])
-            self._explain(error, "backend", self._config_path, chain.from_iterable(files))
+            if self._config_is_text():
+                # No backend fits the files, which is a matter of the files most of the time.
+                files = (check_model_file(self._found, version, _ONNX_FILE) for version in self._found.versions[-1:])
+                self._explain(error, "backend", self._config_path, chain(self._layout, *files))
+            else:
+                self._add((_refusal("config-syntax", self._config_path, str(error)),))
         return None
+
+    def _config_is_text(self) -> bool:
+        try:
+            if self._found.config_path is not None:
+                self._found.config_path.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError):
+            return False
+        return True
 
     def _check_definition(self, definition: ModelDefinition) -> list[ServedVersion]:
         """Check a config that could be read, and its versions; return those that will be served: all, or none."""
         self._add(check_missing_versions(self._found, definition.missing_versions))
         if not definition.versions:
-            self._explain(no_versions(definition), "no-version", self._found.directory, ())
+            self._explain(no_versions(self._found), "no-version", self._found.directory, self._layout)
         try:
             problems = self._loader.problems(definition)
         except NaiadError as error:
             files = (check_format(self._found, version) for version in definition.versions)
-            self._explain(error, "backend", self._config_path, chain.from_iterable(files))
+            self._explain(error, "backend", self._config_path, chain(self._layout, *files))
             return []
         subjects = [self._look_at(definition, version, problems) for version in definition.versions]
         artifact = next((subject.artifact for subject in reversed(subjects) if subject.artifact), None)
@@ -166,12 +178,7 @@ class _ModelCheck:
         try:
             backend_model = self._loader.open(bare, subject.version)
         except NaiadError as without_config:
-            fix = (
-                ""
-                if "run: pip" in str(without_config)
-                else "export or copy it again, if the file was cut off or damaged"
-            )
-            self._add((_refusal("model-file", Path(subject.model_file), str(without_config), fix),))
+            self._add((_refusal("model-file", Path(subject.model_file), str(without_config)),))
             return subject
         try:
             if not told:
@@ -184,7 +191,8 @@ class _ModelCheck:
         definition = subject.definition
         subject = replace(subject, artifact=_artifact(backend_model, definition))
         try:
-            return replace(subject, served=self._loader.complete(definition, backend_model))
+            served = self._loader.complete(definition, backend_model)
+            return replace(subject, served=served, threads_per_instance=backend_model.threads_per_instance(served))
         except ConfigError as error:
             known = {(one.field, one.message) for one in told}
             new = (one for one in error.problems if (one.field, one.message) not in known)
@@ -194,14 +202,10 @@ class _ModelCheck:
             )
         except NaiadError as error:
             told_blocks = {_block(one.field) for one in told}
-            findings = explain_disagreement(subject)
-            self._explain(
-                error,
-                "graph",
-                self._config_path,
-                (one for one in findings if _block(one.problem.field) not in told_blocks),
-                is_told=bool(told),
-            )
+            findings = list(explain_disagreement(subject))
+            self._add(one for one in findings if _block(one.problem.field) not in told_blocks)
+            if not (findings or told):
+                self._add((_refusal("graph", self._config_path, str(error)),))
         return subject
 
     def _served(self, subject: Subject) -> ServedVersion | None:
@@ -217,17 +221,17 @@ class _ModelCheck:
         return ServedVersion(
             subject.version.number,
             subject.served,
+            threads_per_instance=subject.threads_per_instance,
             task=str(values.get("task", "")),
             classes=class_names(values),
             labels=tuple((name, len(lines)) for name, lines in labels.items()),
         )
 
-    def _explain(
-        self, error: NaiadError, rule: str, place: Path, findings: Iterable[Finding], *, is_told: bool = False
-    ) -> None:
-        """Tell a refusal by the findings that explain it; by its own text where nothing else does."""
-        self._add(findings)
-        if not is_told and not any(finding.severity is Severity.ERROR for finding in self._findings):
+    def _explain(self, error: NaiadError, rule: str, place: Path, findings: Iterable[Finding]) -> None:
+        """Tell a refusal by the findings that explain it; by its own text where there are no errors among them."""
+        explanation = tuple(findings)
+        self._add(explanation)
+        if not any(finding.severity is Severity.ERROR for finding in explanation):
             self._add((_refusal(rule, place, str(error)),))
 
     def _add(self, findings: Iterable[Finding]) -> None:

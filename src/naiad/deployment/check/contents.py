@@ -21,11 +21,11 @@ class Content(NamedTuple):
 
 
 _RENAMED = (
-    "it was renamed, and has to be exported: mv {file} {name}.pt && naiad deploy {name}.pt --name {name} "
+    "it was renamed, and has to be exported, run: mv {file} {name}.pt && naiad deploy {name}.pt --name {name} "
     "--repository {repository}"
 )
 _FROM_WEIGHTS = (
-    "put the ONNX file there that it was made from, or export the weights: naiad deploy WEIGHTS.pt --name {name} "
+    "put the ONNX file there that it was made from, or export the weights, run: naiad deploy WEIGHTS.pt --name {name} "
     "--repository {repository}"
 )
 

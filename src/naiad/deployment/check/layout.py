@@ -4,12 +4,13 @@
 They look at the disk, and read only the first bytes of files. May import `repository`.
 """
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from naiad.config.problems import Problem
 from naiad.deployment.check.contents import foreign_content
-from naiad.deployment.check.findings import Finding, Severity
+from naiad.deployment.check.findings import Finding, Severity, command
 from naiad.deployment.names import suggest_model_name
 from naiad.repository.scan import CONFIG_FILENAME, FoundModel, FoundVersion, examine
 
@@ -31,7 +32,7 @@ def check_root(repository: Path) -> Iterator[Finding]:
                 "weights beside the models are not served",
                 expected="models in directories of their own",
                 got=name,
-                fix=f"run: naiad deploy {repository / name} --name {model} --repository {repository}",
+                fix=command("naiad", "deploy", repository / name, "--name", model, "--repository", repository),
                 corrected=str(repository / model / "1" / _DEFAULT_FILE),
             )
 
@@ -62,7 +63,7 @@ def check_layout(found: FoundModel) -> Iterator[Finding]:
             "the model has no version directory",
             expected=f"1/{_DEFAULT_FILE}",
             got=", ".join(found.filenames) or "an empty directory",
-            fix=f"run: naiad deploy WEIGHTS --name {found.name} --repository {found.directory.parent}",
+            fix=_deploy("WEIGHTS", found),
             corrected=str(found.directory / "1" / _DEFAULT_FILE),
         )
 
@@ -100,7 +101,7 @@ def check_model_file(found: FoundModel, version: FoundVersion, filename: str) ->
             "the model file has another name than the server looks for",
             expected=filename,
             got=", ".join(onnx),
-            fix=f"run: mv {version.directory / onnx[0]} {path}; or name it in {CONFIG_FILENAME}",
+            fix=f"name it in {CONFIG_FILENAME}, or {command('mv', version.directory / onnx[0], path)}",
             corrected=f'default_model_filename: "{onnx[0]}"',
         )
     elif others:
@@ -133,8 +134,7 @@ def check_format(found: FoundModel, version: FoundVersion) -> Iterator[Finding]:
             f"'{file.suffix}' files are not served in this version of Naiad",
             expected=_DEFAULT_FILE,
             got=f"{name}, {content.what}" if content else name,
-            fix="export the model to ONNX: "
-            f"naiad deploy {weights} --name {found.name} --repository {found.directory.parent}",
+            fix=f"export the model to ONNX, {_deploy(weights, found)}",
             corrected=str(version.directory / _DEFAULT_FILE),
         )
 
@@ -152,7 +152,7 @@ def _check_version_names(found: FoundModel) -> Iterator[Finding]:
             f"directory '{name}' is no version, and is ignored",
             expected="a whole number without leading zeros",
             got=f"'{name}'",
-            fix=f"run: mv {found.directory / name} {found.directory / free}",
+            fix=command("mv", found.directory / name, found.directory / free),
             corrected=str(found.directory / free),
         )
 
@@ -163,11 +163,10 @@ def _check_loose_files(found: FoundModel) -> Iterator[Finding]:
         suffix = Path(name).suffix
         target = found.directory / str(_next_version(found)) / (_DEFAULT_FILE if suffix == _ONNX else f"model{suffix}")
         if suffix == _ONNX:
-            fix = f"run: mkdir -p {target.parent} && mv {found.directory / name} {target}"
+            move = shlex.join(["mv", str(found.directory / name), str(target)])
+            fix = f"{command('mkdir', '-p', target.parent)} && {move}"
         else:
-            fix = (
-                f"run: naiad deploy {found.directory / name} --name {found.name} --repository {found.directory.parent}"
-            )
+            fix = _deploy(found.directory / name, found)
         yield _finding(
             "file-place",
             severity,
@@ -190,7 +189,11 @@ def _check_content(found: FoundModel, path: Path) -> Iterator[Finding]:
             "the model file is no ONNX model",
             expected="an ONNX model",
             got=content.what,
-            fix=content.fix.format(file=path, name=found.name, repository=found.directory.parent),
+            fix=content.fix.format(
+                file=shlex.quote(str(path)),
+                name=shlex.quote(found.name),
+                repository=shlex.quote(str(found.directory.parent)),
+            ),
             corrected=str(path),
         )
 
@@ -198,7 +201,11 @@ def _check_content(found: FoundModel, path: Path) -> Iterator[Finding]:
 def _move_up(version: FoundVersion, path: Path) -> str:
     """Return how to move a model file that lies in a folder too deep; empty if there is none."""
     deeper = sorted(version.directory.glob(f"*/*{_ONNX}"))
-    return f"run: mv {deeper[0]} {path}" if deeper else ""
+    return command("mv", deeper[0], path) if deeper else ""
+
+
+def _deploy(weights: Path | str, found: FoundModel) -> str:
+    return command("naiad", "deploy", weights, "--name", found.name, "--repository", found.directory.parent)
 
 
 def _next_version(found: FoundModel) -> int:

@@ -18,12 +18,14 @@ FORMAT = 1
 class ServedVersion:
     """A version that will be served, with what clients will be told.
 
-    `config` is the completed one. `task` and `classes` come from the metadata for Ultralytics' client, and are empty
-    where there is none; `labels` are the sizes of the outputs' label files.
+    `config` is the completed one; each of its instances computes with `threads_per_instance`. `task` and `classes`
+    come from the metadata for Ultralytics' client, and are empty where there is none; `labels` are the sizes of the
+    outputs' label files.
     """
 
     number: int
     config: ModelConfig
+    threads_per_instance: int
     task: str = ""
     classes: tuple[str, ...] = ()
     labels: tuple[tuple[str, int], ...] = ()

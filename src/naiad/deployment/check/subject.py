@@ -61,13 +61,15 @@ class Subject:
     """One version of a model.
 
     `definition.config` is what the user wrote, with its backend settled; `served` is what comes of it, None where
-    nothing does; `artifact` is None where the model file cannot be read.
+    nothing does, and `threads_per_instance` what each of its instances computes with; `artifact` is None where the
+    model file cannot be read.
     """
 
     definition: ModelDefinition
     version: FoundVersion
     artifact: Artifact | None = None
     served: ModelConfig | None = None
+    threads_per_instance: int = 0
 
     @property
     def written(self) -> ModelConfig:

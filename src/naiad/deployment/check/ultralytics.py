@@ -9,16 +9,15 @@ from collections.abc import Iterator, Mapping
 from naiad.config.proto import model_config_pb2
 from naiad.config.signature import ArtifactTensor
 from naiad.deployment.check import metadata
-from naiad.deployment.check.findings import Finding, Severity
+from naiad.deployment.check.findings import Finding, Severity, command
 from naiad.deployment.check.subject import Subject, Tensor, model_dims, shown, tensor_text
+from naiad.deployment.check.ultralytics_metadata import artifact_metadata, check_metadata, metadata_values
 from naiad.deployment.names import suggest_model_name
-from naiad.vision.metadata import METADATA_PARAMETER, client_mistakes_for_file, read_metadata
+from naiad.vision.metadata import client_mistakes_for_file
 
 _SENDABLE = ("TYPE_FP32", "TYPE_FP16", "TYPE_UINT8")
 _INPUT, _OUTPUT = "images", "output0"
 """What Ultralytics' exporter calls them."""
-
-_SERVER_READS_IT = "take the parameter away: the server reads the metadata from the model file"
 
 
 def check_for_ultralytics(subject: Subject) -> Iterator[Finding]:
@@ -28,38 +27,20 @@ def check_for_ultralytics(subject: Subject) -> Iterator[Finding]:
     yield from _check_name(subject)
     yield from _check_inputs(subject)
     yield from _check_outputs(subject)
-    written = metadata.text_of(subject.written)
-    if written is not None:
-        yield from _check_text(subject, written)
+    yield from check_metadata(subject)
     values = metadata_values(subject)
     if values is not None:
-        yield from _check_values(subject, values)
         yield from _check_sizes(subject, values)
-    elif written is None:
-        yield _missing_metadata(subject)
-
-
-def metadata_values(subject: Subject) -> Mapping[str, object] | None:
-    """Return the metadata that the client is told, its values read; None where there is none that can be read."""
-    text = metadata.text_of(subject.written)
-    if text is None:
-        return _of_artifact(subject)
-    reading = metadata.read(text)
-    return None if reading.is_json else reading.values
 
 
 def _is_of_ultralytics(subject: Subject) -> bool:
     """Tell an Ultralytics export by its metadata, else by the names that its exporter gives."""
-    if _of_artifact(subject) is not None or metadata.text_of(subject.written) is not None:
+    if artifact_metadata(subject) is not None or metadata.text_of(subject.written) is not None:
         return True
     if subject.artifact is None:
         return False
     inputs, outputs = ([tensor.name for tensor in subject.artifact.tensors(kind)] for kind in ("input", "output"))
     return inputs == [_INPUT] and _OUTPUT in outputs
-
-
-def _of_artifact(subject: Subject) -> dict[str, object] | None:
-    return None if subject.artifact is None else read_metadata(subject.artifact.metadata)
 
 
 def _inputs(subject: Subject) -> list[Tensor]:
@@ -81,9 +62,10 @@ def _check_name(subject: Subject) -> Iterator[Finding]:
         "yolo-name",
         Severity.ERROR,
         f"Ultralytics' client takes a name with '{suffix}' in it for a file, and asks no server",
+        field="name",
         expected=f"a name such as '{target.name}'",
         got=f"'{name}'",
-        fix=f"run: mv {directory} {target}",
+        fix=command("mv", directory, target),
         corrected=f'name: "{target.name}"',
     )
 
@@ -121,8 +103,8 @@ def _check_batch(subject: Subject, item: Tensor) -> Iterator[Finding]:
             field="input[0].dims",
             expected="a batch dimension of -1, or of 1",
             got=shown(dims),
-            fix="export the model again with a dynamic batch dimension: naiad deploy WEIGHTS.pt "
-            f"--name {subject.definition.name}",
+            fix="export the model again with a dynamic batch dimension, "
+            + command("naiad", "deploy", "WEIGHTS.pt", "--name", subject.definition.name),
             corrected=f"dims: {shown((-1, *dims[1:]))}",
         )
 
@@ -167,83 +149,6 @@ def _numbered(count: int) -> str:
     return ", ".join(f"output{index}" for index in range(count))
 
 
-def _check_text(subject: Subject, text: str) -> Iterator[Finding]:
-    """Check that the client can read the metadata that the user wrote."""
-    reading = metadata.read(text)
-    if reading.values is not None and not reading.is_json:
-        return
-    artifact = _of_artifact(subject)
-    if reading.is_json:
-        rule, message = "yolo-metadata-json", "metadata is JSON, but Ultralytics' client reads a Python literal"
-        fix = "write True, False and None for true, false and null"
-        corrected = metadata.block(reading.values or {})
-    else:
-        rule, message = "yolo-metadata-unreadable", "Ultralytics' client cannot read the metadata, and fails with it"
-        fix = "copy it from the model file, as one Python literal"
-        corrected = metadata.block(artifact) if artifact else ""
-    yield subject.finding(
-        rule,
-        Severity.ERROR,
-        message,
-        field=subject.parameter_field(METADATA_PARAMETER),
-        expected="the text of a Python dict, which ast.literal_eval reads",
-        got=f"{_start(text)} ({reading.reason})",
-        fix=f"{fix}; or {_SERVER_READS_IT}" if artifact else fix,
-        corrected=corrected,
-    )
-
-
-def _check_values(subject: Subject, values: Mapping[str, object]) -> Iterator[Finding]:
-    own = _of_artifact(subject)
-    field = subject.parameter_field(METADATA_PARAMETER)
-    objection = metadata.objection_to_names(values["names"]) if "names" in values else ""
-    if objection:
-        yield subject.finding(
-            "yolo-metadata-names",
-            Severity.ERROR,
-            "Ultralytics' client cannot use the class names in the metadata",
-            field=field,
-            expected="names numbered from 0 without gaps, such as {0: 'person', 1: 'bicycle'}",
-            got=objection,
-            fix="number them, or export the model again",
-            corrected=metadata.block(own) if own and field else "",
-        )
-    wanted = ["names", "stride", *(["kpt_shape"] if values.get("task") == "pose" else [])]
-    missing = [key for key in wanted if key not in values]
-    if missing:
-        yield subject.finding(
-            "yolo-metadata-incomplete",
-            Severity.WARNING,
-            f"metadata has no {' and no '.join(missing)}: Ultralytics' client guesses, and classes are called class0",
-            field=field,
-            expected=", ".join(wanted),
-            got=", ".join(map(str, values)),
-            fix=f"add what is missing{f', or {_SERVER_READS_IT}' if own else ''}",
-            corrected=metadata.block({key: own[key] for key in missing if key in own} | dict(values)) if own else "",
-        )
-    different = [key for key in ("task", "names", "stride", "imgsz", "end2end") if _differs(key, values, own or {})]
-    if field and different:
-        yield subject.finding(
-            "yolo-metadata-differs",
-            Severity.WARNING,
-            f"metadata says other things than the model file: {', '.join(different)}; is it another model's?",
-            field=field,
-            expected=_start(", ".join(f"{key}: {(own or {})[key]}" for key in different)),
-            got=_start(", ".join(f"{key}: {values[key]}" for key in different)),
-            fix=_SERVER_READS_IT,
-            corrected=metadata.block(own or {}),
-        )
-
-
-def _differs(key: str, values: Mapping[str, object], own: Mapping[str, object]) -> bool:
-    if key not in values or key not in own:
-        return False
-    if key == "names":
-        return metadata.class_names(values) != metadata.class_names(own)
-    left, right = (str(list(one)) if isinstance(one, tuple) else str(one) for one in (values[key], own[key]))
-    return left != right
-
-
 def _check_sizes(subject: Subject, values: Mapping[str, object]) -> Iterator[Finding]:
     """Check that the model takes the sizes of pictures that the metadata makes the client send."""
     if len(_inputs(subject)) != 1:
@@ -280,7 +185,7 @@ def _fixed_dims(subject: Subject, values: Mapping[str, object], dims: tuple[int,
     tensor = subject.artifact.signature.inputs[0] if subject.artifact and subject.artifact.signature.inputs else None
     if tensor is None or tensor.dims[-2:] == (-1, -1):
         fix = "write -1 for height and width, as the model file has them; or leave inputs and outputs out"
-        corrected = _blocks_of_artifact(subject) or f"dims: {shown((*dims[:-2], -1, -1))}"
+        corrected = _blocksartifact_metadata(subject) or f"dims: {shown((*dims[:-2], -1, -1))}"
     else:
         fix = "export the model again with dynamic sizes, or say in its metadata that it is not dynamic"
         arguments = values.get("args")
@@ -298,7 +203,7 @@ def _fixed_dims(subject: Subject, values: Mapping[str, object], dims: tuple[int,
     )
 
 
-def _blocks_of_artifact(subject: Subject) -> str:
+def _blocksartifact_metadata(subject: Subject) -> str:
     """Return the listed inputs and outputs as the model file has them; empty where it cannot be read."""
     artifact = subject.artifact
     if artifact is None:
@@ -316,26 +221,5 @@ def _blocks_of_artifact(subject: Subject) -> str:
     )
 
 
-def _missing_metadata(subject: Subject) -> Finding:
-    return subject.finding(
-        "yolo-metadata-missing",
-        Severity.WARNING,
-        "it looks like a YOLO model, but has no metadata: Ultralytics' client calls its classes class0, class1 and so "
-        "on, and cannot serve segment, pose and obb models at all",
-        expected="metadata_props in the model file, as Ultralytics' exporter writes them, or parameters.metadata",
-        got="neither",
-        fix="deploy the file as Ultralytics exported it (tools that optimise a graph may drop its metadata), or write "
-        "the block with the model's own values",
-        corrected=metadata.block(
-            {"task": "detect", "stride": 32, "imgsz": [640, 640], "names": {0: "first class", 1: "second class"}}
-        ),
-    )
-
-
 def _size(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"
-
-
-def _start(text: str, length: int = 60) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= length else f"{line[:length]}…"

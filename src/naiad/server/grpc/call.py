@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple, ParamSpec, Protocol
 
 from naiad.errors import InternalError, NaiadError
@@ -222,7 +223,11 @@ class Call:
         elif len(message.data) <= _INLINE_COMPRESSED_BYTES:
             unary(self, self._unpacked(message))
         else:
-            self._session.slow_work.run(self, lambda: self._unpacked(message), lambda plain: unary(self, plain))
+            self._session.slow_work.run(self, partial(self._unpacked, message), partial(self._handle, unary))
+
+    def _handle(self, unary: "Callable[[Call, memoryview], None]", plain: memoryview) -> None:
+        if not self.ended:  # the deadline may have passed meanwhile
+            unary(self, plain)
 
     def _unpacked(self, message: Message) -> memoryview:
         """Return the plain message, charged to the budget; runs on the loop or in a thread."""

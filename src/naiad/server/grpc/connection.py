@@ -39,7 +39,7 @@ _RECEIVE_BYTES = 256 * 1024
 _JOINED_BYTES = 32 * 1024
 """Up to here copying what is to be sent into one buffer is cheaper than a vectored write."""
 
-SHUTTING_DOWN = UnavailableError("GRPC server is shutting down and has stopped accepting new requests.")
+_SHUTTING_DOWN = "GRPC server is shutting down and has stopped accepting new requests."
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +224,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
         try:
             head = read_call(stream.head)
             if self._state.draining:
-                raise SHUTTING_DOWN
+                raise UnavailableError(_SHUTTING_DOWN)
             method = self._state.methods.get(head.path)
             if method is None:
                 raise GrpcError(GrpcStatus.UNIMPLEMENTED, "")

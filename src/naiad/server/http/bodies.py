@@ -54,7 +54,9 @@ class BodyBudget:
         """
         if count > self.limit_bytes:
             raise HttpError(
-                413, f"request body of {count} bytes exceeds the {self.limit_bytes} bytes this server holds"
+                413,
+                f"request body of {count} bytes exceeds the {self.limit_bytes} bytes this server holds at a time; "
+                "send a smaller batch, or start the server with a larger --http-max-bytes-in-flight",
             )
         if self.in_flight_bytes + count > self.limit_bytes:
             raise self._exceeded()
@@ -133,9 +135,10 @@ class BodyBuffer:
         return self._view[: self.length].toreadonly()
 
     def discard(self) -> None:
-        """Drop what was received."""
+        """Drop what was received, now: an error's traceback may keep this object for a while."""
         self._budget.release(self.length)
         self.length = 0
+        self._array, self._view = _allocate(0, 0)
 
     def _grow(self, least_bytes: int) -> None:
         capacity = max(least_bytes, 2 * len(self._view))

@@ -7,6 +7,7 @@ May import nothing of Naiad.
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
@@ -37,15 +38,29 @@ class SlowWork:
 
         What either raises becomes the asker's answer.
         """
+        loop = asyncio.get_running_loop()
 
-        def finish(done: asyncio.Future[T]) -> None:
-            if not asker.cancelled and not done.cancelled():
-                asker.run(lambda: then(done.result()))
-            elif not done.cancelled():
-                done.exception()  # seen; nobody waits for it
+        def step() -> None:
+            try:
+                finish = partial(then, work())
+            except BaseException as error:  # noqa: BLE001 - raised again on the loop, within `Asker.run`
+                finish = partial(_raise, [error])
+            loop.call_soon_threadsafe(_finish, asker, finish)
 
-        asyncio.get_running_loop().run_in_executor(self._pool, work).add_done_callback(finish)
+        # Not `run_in_executor`: the futures it ties together keep each other, and with them the result or the error's
+        # traceback, and so the request's body, until the garbage collector comes by.
+        self._pool.submit(step)
 
     def close(self) -> None:
         """Start no more work; returns when what runs is done, which is a matter of a second at the most."""
         self._pool.shutdown(cancel_futures=True)
+
+
+def _finish(asker: Asker, finish: Callable[[], None]) -> None:
+    if not asker.cancelled:
+        asker.run(finish)
+
+
+def _raise(errors: list[BaseException]) -> None:
+    """Raise the one error in `errors`, taken out so that no frame of its own traceback keeps it."""
+    raise errors.pop()

@@ -76,7 +76,7 @@ class InferenceHandler:
             model = self._dataplane.find(name, version)
         except NotFoundError as error:
             raise with_url_hint(error, name, self._dataplane) from None
-        if model.config.model_transaction_policy.decoupled:
+        if model.is_decoupled:
             raise UnsupportedError("HTTP end point doesn't support models with decoupled transaction policy")
         return model
 
@@ -111,35 +111,49 @@ class InferenceHandler:
 
     def _submit(self, call: _Call, decoded: DecodedInfer) -> None:
         exchange = call.exchange
-        on_response = partial(self._on_response, call, decoded.encodings)
-        ticket = self._dataplane.infer(call.model, decoded.request, on_response)
+        answer = _Answer(exchange, call.model, decoded.encodings, self._slow_work)
+        ticket = self._dataplane.infer(call.model, decoded.request, answer.on_response)
         if exchange.waiting:
             exchange.on_cancel = ticket.cancel
 
-    def _on_response(self, call: _Call, encodings: OutputEncodings, response: InferResponse | NaiadError) -> None:
-        call.exchange.run(self._answer, call, encodings, response)
 
-    def _answer(self, call: _Call, encodings: OutputEncodings, response: InferResponse | NaiadError) -> None:
-        if not call.exchange.waiting:
+class _Answer:
+    """What becomes of a response: encoded as the client asked, compressed if it likes that, sent."""
+
+    __slots__ = ("_encodings", "_exchange", "_model", "_slow_work")
+
+    def __init__(self, exchange: Exchange, model: Model, encodings: OutputEncodings, slow_work: SlowWork) -> None:
+        self._exchange = exchange
+        self._model = model
+        self._encodings = encodings
+        self._slow_work = slow_work
+
+    def on_response(self, response: InferResponse | NaiadError) -> None:
+        """Answer the exchange."""
+        self._exchange.run(self._answer, response)
+
+    def _answer(self, response: InferResponse | NaiadError) -> None:
+        exchange = self._exchange
+        if not exchange.waiting:
             return
         if isinstance(response, NaiadError):
-            call.exchange.fail(response)
+            exchange.fail(response)
             return
-        coding = response_coding(call.exchange.head.headers.get(b"accept-encoding"))
-        encode = partial(_encode, response, encodings, call.model, coding)
-        if _is_slow_to_encode(response, encodings, coding):
-            self._slow_work.run(call.exchange, encode, partial(_respond, call.exchange, coding))
+        coding = response_coding(exchange.head.headers.get(b"accept-encoding"))
+        if _is_slow_to_encode(response, self._encodings, coding):
+            encode = partial(_encode, response, self._encodings, self._model, coding)
+            self._slow_work.run(exchange, encode, partial(_respond, exchange, coding))
         else:
-            _respond(call.exchange, coding, encode())
+            _respond(exchange, coding, _encode(response, self._encodings, self._model, coding))
 
 
 def _is_slow_to_encode(response: InferResponse, encodings: OutputEncodings, coding: str | None) -> bool:
-    if coding is not None and sum(output.data.nbytes for output in response.outputs) > _INLINE_COMPRESSING_BYTES:
-        return True
-    if encodings.all_binary:
-        return False
-    elements = sum(output.data.size for output in response.outputs if output.name not in encodings.binary)
-    return elements > _INLINE_JSON_ELEMENTS
+    size_bytes = json_elements = 0
+    for output in response.outputs:
+        size_bytes += output.data.nbytes
+        if not encodings.all_binary and output.name not in encodings.binary:
+            json_elements += output.data.size
+    return json_elements > _INLINE_JSON_ELEMENTS or (coding is not None and size_bytes > _INLINE_COMPRESSING_BYTES)
 
 
 def _encode(response: InferResponse, encodings: OutputEncodings, model: Model, coding: str | None) -> EncodedInfer:

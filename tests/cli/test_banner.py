@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a server that is ready prints."""
+
+import asyncio
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from naiad.cli.banner import print_banner
+from naiad.options import ServerOptions
+from naiad.server.app import App
+
+
+def banner(repository: Path, http_address: str = "127.0.0.1", *, allow_metrics: bool = True) -> str:
+    """Return what is printed for a server of `repository`; every other option is fit for a test."""
+    options = ServerOptions(
+        model_repository=(str(repository),),
+        exit_on_error=False,
+        http_address=http_address,
+        http_port=0,
+        metrics_port=0,
+        allow_metrics=allow_metrics,
+    )
+    out = Console(file=StringIO(), width=200)
+
+    async def start_and_print() -> None:
+        app = App(options)
+        await app.start()
+        print_banner(out, app, options, 1.25)
+        await app.stop()
+
+    asyncio.run(start_and_print())
+    assert isinstance(out.file, StringIO)
+    return out.file.getvalue()
+
+
+def test_models_are_shown_with_state_instances_threads_and_reason(failing_repository: Path) -> None:
+    rows = [line.split() for line in banner(failing_repository).splitlines()]
+    assert ["MODEL", "VERSION", "STATE", "INSTANCES", "×", "THREADS", "REASON"] in rows
+    assert any(row[2:3] == ["UNAVAILABLE"] and row[3] == "-" and len(row) > 4 for row in rows)
+
+
+def test_the_instances_of_a_model_and_their_threads_are_counted(repository: Path) -> None:
+    config = repository / "copy" / "config.pbtxt"
+    config.write_text(config.read_text() + "instance_group { count: 3 kind: KIND_CPU }\n")
+    assert "3 × 1" in banner(repository)
+
+
+def test_an_empty_repository_is_told_how_to_be_filled(tmp_path: Path) -> None:
+    assert "No models yet. Put one into the repository: naiad deploy WEIGHTS" in banner(tmp_path)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "localhost"])
+def test_this_machine_alone_is_told_how_to_open_the_server(repository: Path, address: str) -> None:
+    text = banner(repository, address)
+    assert "HTTP     http://" in text
+    assert "Metrics  http://" in text
+    assert "Only this machine can reach it. To open it to the network (there is no password)" in text
+
+
+def test_an_open_server_is_told_that_it_is_one(repository: Path) -> None:
+    text = banner(repository, "0.0.0.0", allow_metrics=False)
+    assert "Whoever reaches 0.0.0.0 can use it: there is no password." in text
+    assert "Metrics" not in text

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is remembered of a request's JSON can only give what reading it anew would have given."""
+
+import json
+
+import numpy as np
+import pytest
+
+from naiad.errors import InvalidArgumentError
+from naiad.protocol.rest import decode_infer
+from naiad.snapshots import ModelMetadata, TensorMetadata
+
+TENSOR = TensorMetadata("X", "FP32", (-1, 2))
+BATCHING = ModelMetadata("m", ("1",), "p", (TENSOR,), (TENSOR,), max_batch_size=8)
+PLAIN = ModelMetadata("other", ("1",), "p", (TENSOR,), (TENSOR,))
+
+
+def body(values: list[float], **extra: object) -> tuple[memoryview, int]:
+    raw = np.array(values, "<f4").tobytes()
+    tensor = {"name": "X", "datatype": "FP32", "shape": [1, 2], "parameters": {"binary_data_size": 8}}
+    text = json.dumps({"inputs": [tensor], **extra}).encode()
+    return memoryview(text + raw), len(text)
+
+
+def test_the_same_json_with_other_bytes_gives_the_other_tensor() -> None:
+    for values in ([1.0, 2.0], [3.0, 4.0]):
+        whole, length = body(values, id="same")
+        request = decode_infer(whole, length, BATCHING, "", 1 << 20).request
+        assert np.frombuffer(request.inputs[0].data, "<f4").tolist() == values
+        assert request.id == "same"
+
+
+def test_model_and_version_are_those_asked_for_each_time() -> None:
+    whole, length = body([1.0, 2.0], parameters={"mood": "fine", "timeout": 7})
+    first = decode_infer(whole, length, BATCHING, "3", 1 << 20)
+    second = decode_infer(whole, length, PLAIN, "", 1 << 20)
+    assert (first.request.model_name, first.request.model_version, first.encodings.batching) == ("m", "3", True)
+    assert (second.request.model_name, second.request.model_version, second.encodings.batching) == ("other", "", False)
+    assert first.request.parameters == second.request.parameters == {"mood": "fine"}
+    assert first.request.timeout_us == 7
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b"1234", "unexpected size for input 'X', expecting 4 additional bytes for model 'm'"),
+        (b"123456789", "unexpected additional input data for model 'm'"),
+    ],
+)
+def test_bytes_are_counted_each_time(raw: bytes, text: str) -> None:
+    whole, length = body([1.0, 2.0], id="counted")
+    decode_infer(whole, length, BATCHING, "", 1 << 20)
+    with pytest.raises(InvalidArgumentError) as caught:
+        decode_infer(memoryview(bytes(whole[:length]) + raw), length, BATCHING, "", 1 << 20)
+    assert str(caught.value) == text
+
+
+def test_tensors_that_came_as_json_are_made_anew() -> None:
+    text = b'{"inputs":[{"name":"X","datatype":"FP32","shape":[1,2],"data":[1,2]}]}'
+    first, second = (decode_infer(memoryview(text), None, BATCHING, "", 1 << 20).request for _ in range(2))
+    assert first.inputs[0].data is not second.inputs[0].data
