@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Unmodified `ultralytics.YOLO` over HTTP gives, for every task of YOLO11, the numbers of the same file run here.
+"""Unmodified `ultralytics.YOLO` gives, for every task of YOLO11 and over HTTP and gRPC, the numbers of the file run here.
 
 ONNX Runtime's sums may differ in the last bit with the number of threads. The models' scores are spread (see
 `exports`), so that this moves results by far less than the tolerance and decides no comparison within NMS.
@@ -98,6 +98,14 @@ def test_the_server_needs_no_config_for_any_task(server: Serving) -> None:
         _name(task, is_dynamic): "READY" for task in TASKS for is_dynamic in (True, False)
     }
     assert not [folder for folder in _model_folders(server) if (folder / "config.pbtxt").exists()]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_ultralytics_gets_the_same_over_grpc(task: str, server: Serving, exports: Exports, bus: str) -> None:
+    export, name = exports.random(task, is_dynamic=True), _name(task, True)
+    over_grpc = predict(f"grpc://{server.grpc}/{name}", task, [bus], export.size)
+    assert_same(over_grpc, predict(f"{server.url}/{name}", task, [bus], export.size))
+    assert over_grpc[0].names == export.names
 
 
 def _model_folders(server: Serving) -> list[Path]:

@@ -2,8 +2,8 @@
 """Triton's protobuf messages, `ModelConfig` and those of its gRPC service, without paying for gRPC.
 
 `tritonclient` ships the generated `model_config_pb2` and `service_pb2` inside its gRPC package, whose `__init__`
-imports grpc. This module runs only those two files, under the names they have there: protobuf allows one copy of a `.proto`
-in a process, so a later `import tritonclient.grpc` (or an earlier one) shares the very same modules.
+imports grpc. This module runs only those two files, under the names they have there: protobuf allows one copy of a
+`.proto` in a process, so a later `import tritonclient.grpc` (or an earlier one) shares the very same modules.
 May import protobuf and the standard library, nothing else.
 """
 

@@ -92,7 +92,7 @@ class Server:
     @property
     def grpc_url(self) -> str:
         """The URL of the gRPC endpoint, as `YOLO` takes it; without `grpc://` as `tritonclient.grpc` does."""
-        return self._running().grpc_url
+        return self._running()[0].grpc_url
 
     @property
     def metrics_url(self) -> str:

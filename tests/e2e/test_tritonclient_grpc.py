@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `tritonclient.grpc` can ask of a server, asked with both of its clients."""
+
+import asyncio
+import queue
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+import tritonclient.grpc
+import tritonclient.grpc.aio
+from tests.e2e.serving import Serving
+from tests.e2e.triton_models import DATATYPES, FAILURE
+from tritonclient.grpc import InferInput, InferRequestedOutput, InferResult
+from tritonclient.utils import InferenceServerException
+
+from naiad import __version__
+
+_ROWS: dict[str, np.ndarray] = {
+    "BOOL": np.array([[True, False, True]]),
+    "BF16": np.array([[1.5, -2, 3e38]], ml_dtypes.bfloat16),
+    "FP16": np.array([[1.5, -2, 65504]], np.float16),
+    "FP32": np.array([[0.1, np.nan, np.inf]], np.float32),
+    "FP64": np.array([[0.1, -2, 5e-324]], np.float64),
+    "BYTES": np.array([[b"a", b"", b"\xff\x00" * 1000]], object),
+}
+
+
+class BlockingAioClient:
+    """The asyncio client on a loop of its own: every call waits for its answer."""
+
+    def __init__(self, address: str) -> None:
+        self._runner = asyncio.Runner()
+        self._client = self._runner.run(_new_aio_client(address))
+
+    def close(self) -> None:
+        """Close the client, then its loop."""
+        self._runner.run(self._client.close())
+        self._runner.close()
+
+    def stream(self, requests: list[dict[str, Any]]) -> list[tuple[InferResult | None, Exception | None]]:
+        """Send requests over one stream; return the answers."""
+
+        async def ask() -> list[Any]:
+            async def each() -> Any:
+                for request in requests:
+                    yield request
+
+            return [answer async for answer in self._client.stream_infer(each())]
+
+        return self._runner.run(ask())
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._client, name)
+        return lambda *args, **options: self._runner.run(_awaited(method(*args, **options)))
+
+
+async def _new_aio_client(address: str) -> Any:
+    return tritonclient.grpc.aio.InferenceServerClient(address)
+
+
+async def _awaited(awaitable: Any) -> Any:
+    return await awaitable
+
+
+class SyncClient(tritonclient.grpc.InferenceServerClient):  # type: ignore[misc]  # it has no annotations
+    """The blocking client, with its stream behind one call."""
+
+    def stream(self, requests: list[dict[str, Any]]) -> list[tuple[InferResult | None, Exception | None]]:
+        """Send requests over one stream; return the answers."""
+        answers: queue.Queue[Any] = queue.Queue()
+        self.start_stream(lambda result, error: answers.put((result, error)))
+        for request in requests:
+            self.async_stream_infer(**request)
+        found = [answers.get(timeout=30) for _ in requests]
+        self.stop_stream()
+        return found
+
+
+@pytest.fixture(params=["sync", "aio"])
+def client(request: pytest.FixtureRequest, triton_server: Serving) -> Iterator[Any]:
+    """Either of tritonclient's gRPC clients."""
+    made = (SyncClient if request.param == "sync" else BlockingAioClient)(triton_server.grpc)
+    yield made
+    made.close()
+
+
+def tensor(name: str, array: np.ndarray, datatype: str = "FP32") -> InferInput:
+    made = InferInput(name, list(array.shape), datatype)
+    made.set_data_from_numpy(array)
+    return made
+
+
+def row(value: float = 1) -> list[InferInput]:
+    return [tensor("INPUT0", np.full((1, 3), value, np.float32))]
+
+
+def test_health(client: Any) -> None:
+    assert client.is_server_live() is True
+    assert client.is_server_ready(headers={"x-asked-by": "a test"}, client_timeout=30) is True
+    assert client.is_model_ready("versions", "2") is True
+    assert client.is_model_ready("versions", "9") is False
+    assert client.is_model_ready("missing") is False
+
+
+def test_metadata(client: Any) -> None:
+    server = client.get_server_metadata(as_json=True)
+    assert (server["name"], server["version"]) == ("naiad", __version__)
+    model = client.get_model_metadata("add_sub")
+    assert (model.name, list(model.versions), model.platform) == ("add_sub", ["1"], "onnxruntime_onnx")
+    assert [(one.name, one.datatype, list(one.shape)) for one in model.outputs] == [
+        ("OUTPUT0", "FP32", [-1, 4]),
+        ("OUTPUT1", "FP32", [-1, 4]),
+    ]
+    assert list(client.get_model_metadata("versions").versions) == ["1", "2"]
+
+
+def test_config(client: Any) -> None:
+    config = client.get_model_config("add_sub").config
+    assert (config.name, config.max_batch_size) == ("add_sub", 4)
+    assert [(one.name, list(one.dims)) for one in config.input] == [("INPUT0", [4]), ("INPUT1", [4])]
+
+
+def test_statistics(client: Any) -> None:
+    before = client.get_inference_statistics("counted").model_stats[0]
+    client.infer("counted", row())
+    after = client.get_inference_statistics("counted", "1").model_stats[0]
+    assert after.inference_count - before.inference_count == 1
+    assert after.inference_stats.success.count - before.inference_stats.success.count == 1
+
+
+def test_repository_index(client: Any) -> None:
+    index = client.get_model_repository_index(as_json=True)["models"]
+    assert [one["version"] for one in index if one["name"] == "versions"] == ["1", "2"]
+
+
+@pytest.mark.parametrize("datatype", DATATYPES)
+def test_every_datatype_comes_back(client: Any, datatype: str) -> None:
+    sent = _ROWS.get(datatype)
+    if sent is None:
+        dtype = np.dtype(datatype.lower())
+        sent = np.array([[np.iinfo(dtype).min, 1, np.iinfo(dtype).max]], dtype)
+    answer = client.infer(f"identity_{datatype.lower()}", [tensor("INPUT0", sent, datatype)], request_id="7")
+    got = answer.as_numpy("OUTPUT0")
+    assert (got == sent).all() if datatype == "BYTES" else np.array_equal(got, sent, equal_nan=got.dtype.kind == "f")
+    assert answer.get_response().id == "7"
+
+
+def test_two_inputs_and_chosen_outputs(client: Any) -> None:
+    pair = [tensor("INPUT0", np.array([[1, 2, 3, 4]], np.float32)), tensor("INPUT1", np.full((1, 4), 10, np.float32))]
+    answer = client.infer("add_sub", pair, outputs=[InferRequestedOutput("OUTPUT1")])
+    assert answer.as_numpy("OUTPUT0") is None
+    assert answer.as_numpy("OUTPUT1").tolist() == [[-9, -8, -7, -6]]
+
+
+def test_versions(client: Any) -> None:
+    for version in ("1", "2"):
+        answer = client.infer("versions", row_of_versions(), model_version=version)
+        assert answer.get_response().model_version == version
+    assert client.infer("versions", row_of_versions()).get_response().model_version == "2"
+
+
+def row_of_versions() -> list[InferInput]:
+    return [tensor("INPUT0", np.ones((1, 2), np.float32))]
+
+
+def test_classes_with_labels(client: Any) -> None:
+    scores = np.array([[0.1, 0.9, 0.3, 0.2, 0.0]], np.float32)
+    wanted = [InferRequestedOutput("OUTPUT0", class_count=2)]
+    answer = client.infer("labelled", [tensor("INPUT0", scores)], outputs=wanted)
+    assert answer.as_numpy("OUTPUT0").tolist() == [[b"0.900000:1:bee", b"0.300000:2:cat"]]
+
+
+def test_large_tensors(client: Any) -> None:
+    sent = np.random.default_rng(1).random((1, 1_228_800), dtype=np.float32)
+    assert np.array_equal(client.infer("wide", [tensor("INPUT0", sent)]).as_numpy("OUTPUT0"), sent)
+
+
+@pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
+def test_compression(client: Any, algorithm: str) -> None:
+    sent = np.zeros((1, 100_000), np.float32)
+    answer = client.infer("wide", [tensor("INPUT0", sent)], compression_algorithm=algorithm)
+    assert np.array_equal(answer.as_numpy("OUTPUT0"), sent)
+
+
+@pytest.mark.parametrize(
+    ("ask", "status", "text"),
+    [
+        (
+            lambda client: client.infer("missing", row()),
+            "StatusCode.NOT_FOUND",
+            "Request for unknown model: 'missing' is not found",
+        ),
+        (
+            lambda client: client.infer("versions", row_of_versions(), model_version="3"),
+            "StatusCode.NOT_FOUND",
+            "Request for unknown model: 'versions' version 3 is not found",
+        ),
+        (lambda client: client.infer("failing", row()), "StatusCode.INTERNAL", FAILURE),
+        (
+            lambda client: client.infer("counted", [tensor("INPUT0", np.ones((9, 3), np.float32))], request_id="7"),
+            "StatusCode.INVALID_ARGUMENT",
+            "[request id: 7] inference request batch-size must be <= 8 for 'counted'",
+        ),
+        (
+            lambda client: client.load_model("counted"),
+            "StatusCode.UNAVAILABLE",
+            "explicit model load / unload is not allowed if polling is enabled",
+        ),
+        (
+            lambda client: client.unload_model("counted"),
+            "StatusCode.UNAVAILABLE",
+            "explicit model load / unload is not allowed if polling is enabled",
+        ),
+        (
+            lambda client: client.get_system_shared_memory_status(),
+            "StatusCode.UNIMPLEMENTED",
+            "the system shared memory extension is not supported by this server",
+        ),
+        (
+            lambda client: client.get_cuda_shared_memory_status(),
+            "StatusCode.UNIMPLEMENTED",
+            "the CUDA shared memory extension is not supported by this server",
+        ),
+        (
+            lambda client: client.get_trace_settings(),
+            "StatusCode.UNIMPLEMENTED",
+            "the trace extension is not supported by this server",
+        ),
+        (
+            lambda client: client.get_log_settings(),
+            "StatusCode.UNIMPLEMENTED",
+            "the logging extension is not supported by this server",
+        ),
+    ],
+)
+def test_errors(client: Any, ask: Callable[[Any], object], status: str, text: str) -> None:
+    with pytest.raises(InferenceServerException) as caught:
+        ask(client)
+    assert (caught.value.status(), caught.value.message()) == (status, text)
+
+
+def test_a_client_timeout(client: Any) -> None:
+    with pytest.raises(InferenceServerException) as caught:
+        client.infer("impatient", row(), client_timeout=0.05)
+    assert caught.value.status() == "StatusCode.DEADLINE_EXCEEDED"
+
+
+def test_a_stream_of_requests_for_several_models(client: Any) -> None:
+    requests = [
+        {"model_name": "counted", "inputs": row(1), "request_id": "1"},
+        {"model_name": "missing", "inputs": row(2), "request_id": "2"},
+        {"model_name": "failing", "inputs": row(3), "request_id": "3"},
+        {"model_name": "wide", "inputs": row(4), "request_id": "4"},
+    ]
+    first, missing, failing, last = client.stream(requests)
+    for (result, error), value in ((first, 1), (last, 4)):
+        assert error is None
+        assert result is not None
+        assert result.as_numpy("OUTPUT0").tolist() == [[value] * 3]
+        assert result.get_response().parameters["triton_final_response"].bool_param
+    assert str(missing[1]) == "Request for unknown model: 'missing' is not found"
+    assert str(failing[1]) == FAILURE
+
+
+def test_requests_at_once_share_batches_and_get_their_own_rows(triton_server: Serving) -> None:
+    async def ask() -> list[float]:
+        async with tritonclient.grpc.aio.InferenceServerClient(triton_server.grpc) as client:
+            answers = await asyncio.gather(*(client.infer("gathering", row(value)) for value in range(4)))
+            return [float(answer.as_numpy("OUTPUT0")[0, 0]) for answer in answers]
+
+    assert asyncio.run(ask()) == [0, 1, 2, 3]
