@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gRPC port as HTTP/2 implementations that have nothing to do with gRPC see it: curl, nghttp and h2load."""
+"""The gRPC port as other implementations of HTTP/2 see it: curl, nghttp and h2load, and Node with grpc-js."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -9,13 +10,16 @@ from pathlib import Path
 import pytest
 from tests.e2e.serving import Serving
 
+from naiad.config.proto import service_pb2
+
 _LIVE = "/inference.GRPCInferenceService/ServerLive"
+_PACKAGES = {"nghttp": "nghttp2-client", "h2load": "nghttp2-client", "node": "nodejs"}
 
 
 def _tool(name: str) -> str:
     found = shutil.which(name)
     if found is None:
-        pytest.skip(f"needs {name} (Debian: {'curl' if name == 'curl' else 'nghttp2-client'})")
+        pytest.skip(f"needs {name} (Debian: {_PACKAGES.get(name, name)})")
     return found
 
 
@@ -66,3 +70,22 @@ def test_h2load(triton_server: Serving, empty_message: str) -> None:
         *("-H", "content-type: application/grpc", "-H", "te: trailers", f"http://{triton_server.grpc}{_LIVE}"),
     )
     assert re.search(r"2000 succeeded, 0 failed, 0 errored", said)
+
+
+def test_grpc_js(triton_server: Serving, tmp_path: Path) -> None:
+    """Another implementation of gRPC; NODE_PATH names the folder that holds @grpc/grpc-js."""
+    node = _tool("node")
+    known = subprocess.run([node, "-e", "require('@grpc/grpc-js')"], capture_output=True, check=False, timeout=60)
+    if known.returncode:
+        pytest.skip("needs @grpc/grpc-js (npm install @grpc/grpc-js, and NODE_PATH)")
+    request = service_pb2.ModelInferRequest(model_name="wide", raw_input_contents=[bytes(400_000)])
+    request.inputs.add(name="INPUT0", datatype="FP32", shape=[1, 100_000])
+    message = tmp_path / "message"
+    message.write_bytes(request.SerializeToString())
+    said = json.loads(_run(node, str(Path(__file__).with_name("grpc_js.js")), triton_server.grpc, str(message)))
+    assert said["live"] == {"size": 2}
+    (answer,) = said["many"]
+    assert answer["size"] > 400_000
+    assert said["missing"] == {"code": 5, "details": "Request for unknown model: 'x' is not found"}
+    assert said["nothing"]["code"] == 12
+    assert said["streamed"] == {"code": 0, "answers": 50}

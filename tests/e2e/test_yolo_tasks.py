@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Unmodified `ultralytics.YOLO` gives, for every task of YOLO11 and over HTTP and gRPC, the numbers of the file run here.
+"""Unmodified `ultralytics.YOLO` gives, for every task of YOLO11, over HTTP and gRPC, the numbers of the file run here.
 
 ONNX Runtime's sums may differ in the last bit with the number of threads. The models' scores are spread (see
 `exports`), so that this moves results by far less than the tolerance and decides no comparison within NMS.
