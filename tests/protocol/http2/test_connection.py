@@ -222,7 +222,7 @@ def test_a_wrong_preface_ends_the_connection() -> None:
     assert server.is_broken
 
 
-BIG = 1024 * 1024 + 1
+BIG = Http2Limits().max_frame_bytes + 1
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,9 @@ class Http2Limits:
     Sizes are in bytes.
 
     Attributes:
-        max_frame_bytes: Largest DATA frame (SETTINGS_MAX_FRAME_SIZE). Other frames are held to `header_block_bytes`.
-        stream_window_bytes: What a client may send on a stream before it is told to go on.
+        max_frame_bytes: Largest DATA frame (SETTINGS_MAX_FRAME_SIZE); what comes in large frames is received in its
+            place. Other frames are held to `header_block_bytes`.
+        stream_window_bytes: What a client may send on a stream before it is told to go on; an image in one go.
         connection_window_bytes: The same for all its streams together.
         concurrent_streams: More are refused (REFUSED_STREAM), which a client may try again.
         header_list_bytes: Decoded header fields, each counted with 32 bytes more (SETTINGS_MAX_HEADER_LIST_SIZE).
@@ -37,8 +38,8 @@ class Http2Limits:
         stall_progress_bytes: See `stall_s`.
     """
 
-    max_frame_bytes: int = 1024 * 1024
-    stream_window_bytes: int = 8 * 1024 * 1024
+    max_frame_bytes: int = 4 * 1024 * 1024
+    stream_window_bytes: int = 16 * 1024 * 1024
     connection_window_bytes: int = 64 * 1024 * 1024
     concurrent_streams: int = 1024
     header_list_bytes: int = 16 * 1024

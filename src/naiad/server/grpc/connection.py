@@ -35,7 +35,7 @@ from naiad.server.grpc.call import Call, Methods
 from naiad.server.http.bodies import BodyBudget
 from naiad.server.http.slow_work import SlowWork
 
-_RECEIVE_BYTES = 256 * 1024
+_RECEIVE_BYTES = 64 * 1024
 _JOINED_BYTES = 32 * 1024
 """Up to here copying what is to be sent into one buffer is cheaper than a vectored write."""
 
