@@ -28,6 +28,7 @@ class Ports(NamedTuple):
 
     http: int
     metrics: int
+    grpc: int
 
 
 class Servers(NamedTuple):
@@ -49,9 +50,9 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     with ExitStack() as stack:
         triton = stack.enter_context(_Triton(script, repositories[0], folder / "triton.log"))
         # One model does not load, on purpose.
-        options = {"http_port": 0, "metrics_port": 0, "id": "triton", "exit_on_error": False}
+        options = {"http_port": 0, "grpc_port": 0, "metrics_port": 0, "id": "triton", "exit_on_error": False}
         ours = stack.enter_context(naiad.Server(repositories[1], **options))
-        yield Servers(triton.ports, Ports(_port_of(ours.http_url), _port_of(ours.metrics_url)))
+        yield Servers(triton.ports, Ports(*map(_port_of, (ours.http_url, ours.metrics_url, ours.grpc_url))))
 
 
 def _reference() -> Path:
@@ -69,7 +70,7 @@ class _Triton:
 
     def __init__(self, script: Path, repository: Path, log: Path) -> None:
         http, grpc, metrics = _free_ports(3)
-        self.ports = Ports(http, metrics)
+        self.ports = Ports(http, metrics, grpc)
         self._command = [str(script), str(repository), *map(str, (http, grpc, metrics)), "--exit-on-error=false"]
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
@@ -113,4 +114,4 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _port_of(url: str) -> int:
-    return int(url.removeprefix("http://").partition("/")[0].rpartition(":")[2])
+    return int(url.partition("://")[2].partition("/")[0].rpartition(":")[2])

@@ -11,14 +11,23 @@ from pathlib import Path
 from naiad.config.completion import complete_defaults, infer_backend
 from naiad.config.pbtxt import dump, parse
 from naiad.config.problems import ConfigError, Problem
+from naiad.config.proto import service_pb2
 from naiad.config.support import unsupported_features
 from naiad.config.validation import validate
 from naiad.engine.signature import Signature
-from naiad.errors import NaiadError
+from naiad.errors import InternalError, NaiadError
 from naiad.protocol import documents
+from naiad.protocol.grpc_call import OK_TRAILERS
 from naiad.protocol.http1 import RequestReader, render_head
 from naiad.protocol.http1_head import HttpError, Limits, RequestHead
+from naiad.protocol.http2 import frames
+from naiad.protocol.http2.connection import Connection
+from naiad.protocol.http2.frames import PREFACE
+from naiad.protocol.http2.header_blocks import encode_fields
+from naiad.protocol.http2.limits import Http2Limits
+from naiad.protocol.http2.streams import Stream
 from naiad.protocol.rest import decode_index_request, decode_infer, encode_error, encode_infer, parse_header_length
+from naiad.protocol.rpc import read_infer
 from naiad.requests import InferResponse, OutputTensor
 from naiad.snapshots import ModelMetadata
 from naiad.tensors import DATATYPES
@@ -189,6 +198,77 @@ def _check_problem(problem: Problem, lines: int) -> None:
     assert str(problem).isprintable()
 
 
+# -- HTTP/2: what a client says after its preface
+
+
+class _Sink:
+    def __init__(self) -> None:
+        self.data = b""
+        self.events: list[str] = []
+
+    def append(self, data: memoryview) -> None:
+        self.data += data
+
+    def room(self, most_bytes: int) -> memoryview | None:
+        return None
+
+    def advance(self, count: int) -> None:
+        raise AssertionError("there was no room")
+
+    def end(self) -> None:
+        self.events.append("end")
+
+    def reset(self) -> None:
+        self.events.append("reset")
+
+    def drained(self) -> None:
+        self.events.append("drained")
+
+
+def _http2(pieces: Sequence[bytes]) -> tuple[bytes, list[tuple[bytes, list[str]]], bool]:
+    sinks: list[_Sink] = []
+
+    def accept(stream: Stream) -> None:
+        sinks.append(_Sink())
+        stream.sink = sinks[-1]
+        connection.respond(stream, OK_TRAILERS, (b"answer",), 6, OK_TRAILERS)
+
+    connection = Connection(accept, Http2Limits(stream_window_bytes=1000, concurrent_streams=5))
+    heard = b""
+    for piece in (PREFACE, *pieces):
+        connection.receive(memoryview(piece))
+        heard += b"".join(connection.take_output())
+    return heard, [(sink.data, sink.events) for sink in sinks], connection.is_broken
+
+
+def http2(data: bytes) -> None:
+    """Read frames, whole and byte by byte: both must come to the same, and what is said must be whole frames."""
+    heard, sinks, is_broken = _http2([data])
+    assert _http2([data[at : at + 1] for at in range(len(data))]) == (heard, sinks, is_broken)
+    while heard:
+        heard = heard[9 + int.from_bytes(heard[:3]) :]
+
+
+# -- gRPC: the body of a ModelInfer call
+
+
+def rpc(data: bytes) -> None:
+    """Read a ModelInferRequest: what is read must be what protobuf reads, and nothing but errors may come of it."""
+    try:
+        request = read_infer(memoryview(data))
+    except InternalError:
+        return
+    whole = service_pb2.ModelInferRequest.FromString(data)
+    assert (request.id, [bytes(raw) for raw in request.raws]) == (whole.id, list(whole.raw_input_contents))
+    assert request.declaration.model_name == whole.model_name
+    try:
+        made = request.to_request()
+    except NaiadError as error:
+        told(error, data)
+    else:
+        assert [tensor.name for tensor in made.inputs] == [entry.name for entry in whole.inputs]
+
+
 # -- what cases are made of: pieces of the grammars
 
 _HTTP_TOKENS = tuple(
@@ -210,8 +290,37 @@ _CONFIG_TOKENS = tuple(
     "|reshape { shape: [] }|version_policy { latest { num_versions: 0 } }".encode().split(b"|")
 )
 
+_BLOCK = encode_fields(((b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/"), (b"te", b"trailers")))
+_HTTP2_TOKENS = (
+    frames.settings([]),
+    frames.settings([(4, 3), (5, 16384), (1, 0)]),
+    *(frames.frame(frames.HEADERS, flags, number, _BLOCK) for number in (1, 3) for flags in (0, 4, 5)),
+    *(frames.frame(frames.DATA, flags, number, b"\3abcdef") for number in (1, 3) for flags in (0, 1, 8, 9)),
+    *(frames.rst_stream(number, 8) for number in (1, 3)),
+    *(frames.window_update(number, 7) for number in (0, 1)),
+    frames.frame(frames.CONTINUATION, 4, 1, _BLOCK),
+    frames.frame(frames.PING, 0, 0, bytes(8)),
+    frames.goaway(0, 0),
+)
+_RPC_TOKENS = (
+    *(
+        b"\x0a\1m",
+        b"\x12\0011",
+        b"\x1a\1i",
+        b"\x3a\4abcd",
+        b"\x3a\0",
+        b"\x22\5\x0a\1k\x12\0",
+        b"\x32\3\x0a\1O",
+        b"\xff",
+        b"\x80",
+    ),
+    *(b"\x2a\x0d\x0a\1I\x12\4FP32\x1a\2\1\1", b"\x2a\x12\x0a\1I\x12\5INT32\x2a\6\x12\4\1\2\3\4"),
+)
+
 TARGETS: Mapping[str, Target] = {
     "http": Target(http, _HTTP_TOKENS),
+    "http2": Target(http2, _HTTP2_TOKENS),
+    "rpc": Target(rpc, _RPC_TOKENS),
     "rest": Target(rest, _REST_TOKENS),
     "config": Target(config, _CONFIG_TOKENS),
 }

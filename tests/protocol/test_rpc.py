@@ -321,7 +321,8 @@ def test_what_is_wrong_is_told_in_tritons_words(
 
 
 @pytest.mark.parametrize(
-    ("text", "version"), [("", ""), ("1", "1"), ("007", "7"), ("1x", "1"), (" 2", "2"), ("-1", ""), ("-2", "-2")]
+    ("text", "version"),
+    [("", ""), ("1", "1"), ("007", "7"), ("1x", "1"), (" 2", "2"), ("+3", "3"), ("9" * 18, "9" * 18)],
 )
 def test_versions_are_read_as_c_reads_numbers(text: str, version: str) -> None:
     assert rpc.read_version(text) == version
@@ -331,6 +332,11 @@ def test_versions_are_read_as_c_reads_numbers(text: str, version: str) -> None:
 def test_what_is_no_version_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgumentError, match=r"\(details: stol\), version should be an integral value > 0"):
         rpc.read_version(text)
+
+
+def test_a_negative_version_is_refused() -> None:
+    with pytest.raises(InvalidArgumentError, match="^invalid model version specified '-1' , version should be an"):
+        rpc.read_version("-1")
 
 
 # -- responses

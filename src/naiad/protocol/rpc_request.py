@@ -147,18 +147,22 @@ def read_version(text: str) -> str:
     """Return the version asked for, in decimal; empty if the server may choose.
 
     Raises:
-        InvalidArgumentError: the text does not begin with a number (Triton's text).
+        InvalidArgumentError: the text does not begin with a number, or with a negative one (Triton's texts).
     """
     if not text:
         return ""
     match = _STOL.match(text)
-    number = int(match[1]) if match and len(match[1]) < 20 else None
-    if number is None:
+    number = int(match[1]) if match and len(match[1]) <= 20 else 2**63
+    if not -(2**63) <= number < 2**63:  # a C++ long
         raise InvalidArgumentError(
             f"failed to get model version from specified version string '{text}' (details: stol), version should be an "
             "integral value > 0"
         )
-    return "" if number == -1 else str(number)
+    if number < 0:
+        raise InvalidArgumentError(
+            f"invalid model version specified '{text}' , version should be an integral value > 0"
+        )
+    return str(number)
 
 
 def _parameters(parameters: Mapping[str, service_pb2.InferParameter]) -> tuple[dict[str, Any], bool]:

@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls of Triton's gRPC service, sent to the real Triton and to Naiad: status, text and message must be the same."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import grpc
+import numpy as np
+import pytest
+from google.protobuf.message import Message
+from tests.conformance.conftest import Servers
+from tritonclient.grpc import service_pb2_grpc
+
+from naiad.config.proto import service_pb2 as pb
+
+_TIMEOUT_S = 30
+Request = pb.ModelInferRequest
+FLOATS = np.arange(16, dtype=np.float32).tobytes()
+
+
+class Case(NamedTuple):
+    """`method` is called with `message`; `ok` says whether Triton answers well."""
+
+    method: str
+    message: Message
+    ok: bool
+
+
+def infer(change: Callable[[Request], object] = lambda _: None, *, raw: bool = True, model: str = "batched") -> Request:
+    made = Request(model_name=model)
+    made.inputs.add(name="INPUT0", datatype="FP32", shape=[1, 16])
+    if raw:
+        made.raw_input_contents.append(FLOATS)
+    change(made)
+    return made
+
+
+def typed(field: str, values: list[object], datatype: str = "FP32") -> Request:
+    made = infer(raw=False)
+    made.inputs[0].datatype = datatype
+    getattr(made.inputs[0].contents, field).extend(values)
+    return made
+
+
+def parameter(key: str, kind: str, value: object) -> Request:
+    return infer(lambda made: setattr(made.parameters[key], kind, value))
+
+
+def output(*parameters: tuple[str, str, object], name: str = "OUTPUT0") -> Request:
+    made = infer()
+    wanted = made.outputs.add(name=name)
+    for key, kind, value in parameters:
+        setattr(wanted.parameters[key], kind, value)
+    return made
+
+
+def in_region(*parameters: tuple[str, str, object], contents: bool = False) -> Request:
+    made = infer(raw=False)
+    for key, kind, value in parameters:
+        setattr(made.inputs[0].parameters[key], kind, value)
+    if contents:
+        made.inputs[0].contents.fp32_contents.append(1)
+    return made
+
+
+def every(name: str, field: str, values: list[object]) -> Request:
+    made = Request(model_name="every")
+    tensor = made.inputs.add(name=f"IN_{name}", datatype="BYTES" if name == "STRING" else name, shape=[1, len(values)])
+    getattr(tensor.contents, field).extend(values)
+    made.outputs.add(name=f"OUT_{name}")
+    return made
+
+
+REGION, SIZE = ("shared_memory_region", "string_param", "r"), ("shared_memory_byte_size", "int64_param", 64)
+
+
+def _shape(*dims: int) -> Request:
+    made = infer()
+    del made.inputs[0].shape[:]
+    made.inputs[0].shape.extend(dims)
+    return made
+
+
+def _twice(made: Request) -> None:
+    made.inputs.add().CopyFrom(made.inputs[0])
+    made.raw_input_contents.append(FLOATS)
+
+
+CASES: dict[str, Case] = {
+    "raw": Case("ModelInfer", infer(lambda made: setattr(made, "id", "7")), True),
+    "typed": Case("ModelInfer", typed("fp32_contents", [1.0] * 16), True),
+    "surplus raw": Case("ModelInfer", infer(lambda made: made.raw_input_contents.append(b"x")), True),
+    "no data": Case("ModelInfer", infer(raw=False), False),
+    "both": Case("ModelInfer", infer(lambda made: made.inputs[0].contents.fp32_contents.append(1)), False),
+    "empty contents": Case("ModelInfer", infer(lambda made: made.inputs[0].contents.SetInParent(), raw=False), False),
+    "short contents": Case("ModelInfer", typed("fp32_contents", [1.0] * 15), False),
+    **{
+        f"{field} as FP32": Case("ModelInfer", typed(field, [value]), False)
+        for field, value in (
+            *(("bool_contents", True), ("int_contents", 1), ("int64_contents", 1), ("uint_contents", 1)),
+            *(("uint64_contents", 1), ("fp64_contents", 1.0), ("bytes_contents", b"x")),
+        )
+    },
+    "FP32 contents as XX": Case("ModelInfer", typed("fp32_contents", [1.0], "XX"), False),
+    "FP32 contents as FP16": Case("ModelInfer", typed("fp32_contents", [1.0], "FP16"), False),
+    "int contents as UINT8": Case("ModelInfer", typed("int_contents", [1], "UINT8"), False),
+    **{
+        f"typed {name}": Case("ModelInfer", every(name, field, values), True)
+        for name, field, values in (
+            ("BOOL", "bool_contents", [True, False]),
+            ("INT8", "int_contents", [127, -128, 300]),
+            ("INT16", "int_contents", [-5, 70000]),
+            ("INT32", "int_contents", [2**31 - 1]),
+            ("INT64", "int64_contents", [-(2**63)]),
+            ("UINT8", "uint_contents", [255, 256]),
+            ("UINT16", "uint_contents", [65535, 65536]),
+            ("UINT32", "uint_contents", [2**32 - 1]),
+            ("UINT64", "uint64_contents", [2**64 - 1]),
+            ("FP32", "fp32_contents", [0.5]),
+            ("FP64", "fp64_contents", [0.1]),
+            ("STRING", "bytes_contents", [b"a", b"", b"\xff\0"]),
+        )
+    },
+    "datatype": Case("ModelInfer", infer(lambda made: setattr(made.inputs[0], "datatype", "XX")), False),
+    "input name": Case("ModelInfer", infer(lambda made: setattr(made.inputs[0], "name", "X")), False),
+    "input twice": Case("ModelInfer", infer(_twice), False),
+    "no inputs": Case("ModelInfer", Request(model_name="batched"), False),
+    "no model": Case("ModelInfer", Request(), False),
+    "shape": Case("ModelInfer", _shape(1, 4), False),
+    "no batch dimension": Case("ModelInfer", _shape(), False),
+    "batch too large": Case("ModelInfer", _shape(9, 16), False),
+    "byte size": Case("ModelInfer", infer(lambda made: made.raw_input_contents.__setitem__(0, b"1234")), False),
+    "unknown model": Case("ModelInfer", infer(model="nobody"), False),
+    "model that did not load": Case("ModelInfer", infer(model="broken"), False),
+    **{
+        f"version {text!r}": Case("ModelInfer", infer(lambda made, text=text: setattr(made, "model_version", text)), ok)  # type: ignore[misc]
+        for text, ok in (
+            ("1", True),
+            ("01", True),
+            ("1x", True),
+            ("-1", False),
+            ("+1", True),
+            ("007", False),
+            ("9", False),
+            ("abc", False),
+        )
+    },
+    "failing": Case("ModelInfer", infer(lambda made: made.inputs[0].shape.__setitem__(1, 1), model="nobody"), False),
+    **{
+        f"parameter {key} {kind}": Case("ModelInfer", parameter(key, kind, value), ok)
+        for key, kind, value, ok in (
+            ("sequence_id", "int64_param", 1, True),
+            ("sequence_id", "string_param", "a", True),
+            ("sequence_id", "bool_param", True, False),
+            ("sequence_start", "bool_param", True, True),
+            ("sequence_start", "int64_param", 1, False),
+            ("sequence_end", "int64_param", 1, False),
+            ("priority", "int64_param", 1, True),
+            ("priority", "uint64_param", 1, True),
+            ("priority", "string_param", "1", False),
+            ("timeout", "int64_param", 1, True),
+            ("timeout", "string_param", "1", False),
+            ("foo", "int64_param", 1, True),
+            ("foo", "bool_param", True, True),
+            ("foo", "string_param", "x", True),
+            ("foo", "double_param", 1.0, True),
+            ("foo", "uint64_param", 1, False),
+            ("triton_x", "string_param", "1", False),
+            ("triton_enable_empty_final_response", "bool_param", True, True),
+            ("triton_enable_empty_final_response", "int64_param", 1, False),
+        )
+    },
+    "negative priority": Case("ModelInfer", parameter("priority", "int64_param", -1), False),
+    "long sequence id": Case("ModelInfer", parameter("sequence_id", "string_param", "x" * 129), False),
+    "empty parameter": Case("ModelInfer", infer(lambda made: made.parameters["foo"].SetInParent()), False),
+    "classes": Case("ModelInfer", output(("classification", "int64_param", 2)), True),
+    "no classes": Case("ModelInfer", output(("classification", "int64_param", 0)), False),
+    "classes as text": Case("ModelInfer", output(("classification", "string_param", "2")), False),
+    "output": Case("ModelInfer", output(("foo", "int64_param", 2)), True),
+    "unknown output": Case("ModelInfer", output(name="X"), False),
+    "output in a region": Case("ModelInfer", output(REGION, SIZE), False),
+    "classes in a region": Case("ModelInfer", output(REGION, SIZE, ("classification", "int64_param", 2)), False),
+    "region without a size": Case("ModelInfer", output(REGION), False),
+    "input in a region": Case("ModelInfer", in_region(REGION, SIZE), False),
+    "region and contents": Case("ModelInfer", in_region(REGION, SIZE, contents=True), False),
+    "region as a number": Case("ModelInfer", in_region(("shared_memory_region", "int64_param", 1)), False),
+    "offset as text": Case("ModelInfer", in_region(REGION, SIZE, ("shared_memory_offset", "string_param", "x")), False),
+    "size as text": Case("ModelInfer", in_region(REGION, ("shared_memory_byte_size", "string_param", "x")), False),
+    "live": Case("ServerLive", pb.ServerLiveRequest(), True),
+    "ready": Case("ServerReady", pb.ServerReadyRequest(), True),
+    "model ready": Case("ModelReady", pb.ModelReadyRequest(name="batched"), True),
+    "model ready, version": Case("ModelReady", pb.ModelReadyRequest(name="versions", version="3"), True),
+    "unknown model ready": Case("ModelReady", pb.ModelReadyRequest(name="nobody"), True),
+    "unknown version ready": Case("ModelReady", pb.ModelReadyRequest(name="batched", version="9"), True),
+    "no version ready": Case("ModelReady", pb.ModelReadyRequest(name="batched", version="abc"), False),
+    "unknown metadata": Case("ModelMetadata", pb.ModelMetadataRequest(name="nobody"), False),
+    "no version's metadata": Case("ModelMetadata", pb.ModelMetadataRequest(name="batched", version="abc"), False),
+    "unknown config": Case("ModelConfig", pb.ModelConfigRequest(name="nobody"), False),
+    "unknown statistics": Case("ModelStatistics", pb.ModelStatisticsRequest(name="nobody"), False),
+    "unknown version's": Case("ModelStatistics", pb.ModelStatisticsRequest(name="batched", version="7"), False),
+    "no version's statistics": Case("ModelStatistics", pb.ModelStatisticsRequest(name="batched", version="abc"), False),
+    "index of a repository": Case("RepositoryIndex", pb.RepositoryIndexRequest(repository_name="x"), False),
+    "load": Case("RepositoryModelLoad", pb.RepositoryModelLoadRequest(model_name="batched"), False),
+    "load from": Case("RepositoryModelLoad", pb.RepositoryModelLoadRequest(repository_name="x"), False),
+    "unload": Case("RepositoryModelUnload", pb.RepositoryModelUnloadRequest(model_name="batched"), False),
+    "unload from": Case("RepositoryModelUnload", pb.RepositoryModelUnloadRequest(repository_name="x"), False),
+}
+
+STREAMS: dict[str, list[Request]] = {
+    "two": [infer(lambda made: setattr(made, "id", "1")), infer(lambda made: setattr(made, "id", "2"))],
+    "none": [],
+    "failures": [infer(), infer(model="nobody"), infer(raw=False), _shape(1, 4), typed("int_contents", [1]), infer()],
+    "parameters": [parameter("triton_x", "string_param", "1"), parameter("foo", "uint64_param", 1)],
+}
+
+Outcome = tuple[str, object]
+
+
+@pytest.fixture(scope="module")
+def stubs(servers: Servers) -> Iterator[tuple[Any, Any]]:
+    """Stubs of Triton and of Naiad."""
+    ports = servers.triton.grpc, servers.naiad.grpc
+    triton, naiad = (grpc.insecure_channel(f"127.0.0.1:{port}") for port in ports)
+    with triton, naiad:
+        yield tuple(service_pb2_grpc.GRPCInferenceServiceStub(channel) for channel in (triton, naiad))  # type: ignore[misc]
+
+
+def _streamed(stub: Any, requests: list[Request]) -> list[object]:
+    return list(stub.ModelStreamInfer(iter(requests), timeout=_TIMEOUT_S))
+
+
+def outcome(ask: Callable[[], object]) -> Outcome:
+    try:
+        return "OK", ask()
+    except grpc.RpcError as error:
+        told: Any = error
+        return told.code().name, told.details()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_call_is_answered_as_triton_does(name: str, stubs: tuple[Any, Any]) -> None:
+    case = CASES[name]
+    triton, naiad = (
+        outcome(lambda s=stub: getattr(s, case.method)(case.message, timeout=_TIMEOUT_S)) for stub in stubs
+    )  # type: ignore[misc]
+    assert naiad == triton
+    assert (triton[0] == "OK") is case.ok
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_stream_is_answered_as_triton_does(name: str, stubs: tuple[Any, Any]) -> None:
+    requests = STREAMS[name]
+    triton, naiad = (outcome(partial(_streamed, stub, requests)) for stub in stubs)
+    assert naiad == triton
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/inference.GRPCInferenceService/Nope", b""),
+        ("/grpc.health.v1.Health/Watch", b""),
+        ("/x/y", b""),
+        ("/inference.GRPCInferenceService/ModelInfer", b"\xff\xff"),
+        ("/inference.GRPCInferenceService/ModelInfer", b"\x0a\x01\xff"),
+        ("/inference.GRPCInferenceService/ServerLive", b"\xff\xff"),
+    ],
+)
+def test_strange_calls_are_answered_as_triton_does(path: str, message: bytes, servers: Servers) -> None:
+    outcomes = []
+    for port in (servers.triton.grpc, servers.naiad.grpc):
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            call = channel.unary_unary(path, lambda data: data, lambda data: data)
+            outcomes.append(outcome(partial(call, message, timeout=_TIMEOUT_S)))
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0][0] != "OK"
