@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calls of Triton's gRPC service, sent to the real Triton and to Naiad: status, text and message must be the same."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -36,7 +36,7 @@ def infer(change: Callable[[Request], object] = lambda _: None, *, raw: bool = T
     return made
 
 
-def typed(field: str, values: list[object], datatype: str = "FP32") -> Request:
+def typed(field: str, values: Sequence[object], datatype: str = "FP32") -> Request:
     made = infer(raw=False)
     made.inputs[0].datatype = datatype
     getattr(made.inputs[0].contents, field).extend(values)
@@ -64,7 +64,7 @@ def in_region(*parameters: tuple[str, str, object], contents: bool = False) -> R
     return made
 
 
-def every(name: str, field: str, values: list[object]) -> Request:
+def every(name: str, field: str, values: Sequence[object]) -> Request:
     made = Request(model_name="every")
     tensor = made.inputs.add(name=f"IN_{name}", datatype="BYTES" if name == "STRING" else name, shape=[1, len(values)])
     getattr(tensor.contents, field).extend(values)
@@ -222,8 +222,9 @@ def stubs(servers: Servers) -> Iterator[tuple[Any, Any]]:
     """Stubs of Triton and of Naiad."""
     ports = servers.triton.grpc, servers.naiad.grpc
     triton, naiad = (grpc.insecure_channel(f"127.0.0.1:{port}") for port in ports)
+    stub = service_pb2_grpc.GRPCInferenceServiceStub
     with triton, naiad:
-        yield tuple(service_pb2_grpc.GRPCInferenceServiceStub(channel) for channel in (triton, naiad))  # type: ignore[misc]
+        yield stub(triton), stub(naiad)
 
 
 def _streamed(stub: Any, requests: list[Request]) -> list[object]:
@@ -241,9 +242,7 @@ def outcome(ask: Callable[[], object]) -> Outcome:
 @pytest.mark.parametrize("name", CASES)
 def test_a_call_is_answered_as_triton_does(name: str, stubs: tuple[Any, Any]) -> None:
     case = CASES[name]
-    triton, naiad = (
-        outcome(lambda s=stub: getattr(s, case.method)(case.message, timeout=_TIMEOUT_S)) for stub in stubs
-    )  # type: ignore[misc]
+    triton, naiad = (outcome(partial(getattr(stub, case.method), case.message, timeout=_TIMEOUT_S)) for stub in stubs)
     assert naiad == triton
     assert (triton[0] == "OK") is case.ok
 

@@ -335,7 +335,7 @@ def test_what_is_no_version_is_refused(text: str) -> None:
 
 
 def test_a_negative_version_is_refused() -> None:
-    with pytest.raises(InvalidArgumentError, match="^invalid model version specified '-1' , version should be an"):
+    with pytest.raises(InvalidArgumentError, match=r"^invalid model version specified '-1' , version should be an"):
         rpc.read_version("-1")
 
 
