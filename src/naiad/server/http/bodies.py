@@ -14,7 +14,7 @@ import numpy as np
 from naiad.errors import UnavailableError
 from naiad.protocol.http1_head import HttpError
 
-_FIRST_BLOCK_BYTES = 16 * 1024 * 1024
+_FIRST_BLOCK_BYTES = 64 * 1024 * 1024  # address space; moving so much later would hold up the event loop for 20 ms
 _FIRST_CHUNKED_BLOCK_BYTES = 64 * 1024
 _ALIGNMENT_BYTES = 64
 
