@@ -13,7 +13,7 @@ PYTHON := $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test environment lint types arrows wheel-size tests unit format pins clean
+.PHONY: help demo test environment lint types arrows wheel-size tests unit fuzz soak format pins clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -52,6 +52,12 @@ tests: environment ## Every test (ARGS goes to pytest); NAIAD_TEST_MODELS=FOLDER
 
 unit: environment ## The quick tests: all but tests/e2e
 	$(BIN)/pytest --ignore=tests/e2e $(ARGS)
+
+fuzz: environment ## Feed the parsers damaged input for SECONDS (default 300) each; what fails is kept and replayed
+	NAIAD_FUZZ_SECONDS=$(or $(SECONDS),300) $(BIN)/pytest tests/fuzz -k any_bytes -o faulthandler_timeout=0 $(ARGS)
+
+soak: environment ## Abuse a server for longer, and look whether it is as it was
+	NAIAD_SOAK=1 $(BIN)/pytest tests/abuse $(ARGS)
 
 format: environment ## Mend what can be mended by machine
 	$(BIN)/ruff check --fix
