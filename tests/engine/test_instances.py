@@ -133,3 +133,17 @@ def test_a_callback_that_raises_does_not_lose_those_behind_it() -> None:
         assert len(problems) == 1
 
     asyncio.run(scenario())
+
+
+def test_what_is_computed_after_the_loop_has_ended_is_dropped() -> None:
+    gate = threading.Event()
+    instance = RecordingInstance(gate)
+    outcomes: list[Outcome] = []
+    loop = asyncio.new_event_loop()
+    thread = InstanceThread("i", instance, signature(), Mailbox(loop))
+    thread.start(batch(), outcomes.append)
+    loop.close()
+    gate.set()
+    thread.close()  # an error in the thread would fail this test
+    assert instance.is_closed
+    assert outcomes == []

@@ -147,6 +147,25 @@ def test_it_can_be_started_again_and_stopped_twice(repository: Path) -> None:
         _ = server.http_url
 
 
+def test_a_request_that_outlasts_the_exit_timeout_is_told_so(repository: Path) -> None:
+    write(repository, "slow", DELAY)
+    server = naiad.Server(repository, http_port=0, metrics_port=0, exit_timeout_secs=0)
+    told: list[BaseException] = []
+
+    def ask() -> None:
+        with pytest.raises(UnavailableError) as caught:
+            server.infer("slow", {"X": rows(1)})
+        told.append(caught.value)
+
+    with server:
+        asking = threading.Thread(target=ask)
+        asking.start()
+        while not any(thread.name.startswith("slow") for thread in threading.enumerate()):
+            assert not told
+    asking.join()
+    assert str(told[0]) == "the server was stopped before the model had answered"
+
+
 def test_requests_in_flight_and_in_the_queue_are_finished_when_it_stops(server: naiad.Server) -> None:
     answers: list[list[list[float]]] = []
 

@@ -37,7 +37,10 @@ class Mailbox:
         self._waiting.append(callback)
         if not self._is_called:
             self._is_called = True
-            self._loop.call_soon_threadsafe(self._deliver)
+            try:
+                self._loop.call_soon_threadsafe(self._deliver)
+            except RuntimeError:  # the loop is closed: the server could not wait for this model, and nobody else does
+                self._waiting.clear()
 
     def _deliver(self) -> None:
         # Cleared first: what is posted from here on either is seen below or calls again.
