@@ -83,10 +83,10 @@ def show(measurement: Measurement, console: Console) -> None:
         table.add_column(heading, justify="right")
     for figure in measurement.figures:
         cpu_us = figure.median_cpu_us
-        rounds = " ".join(f"{value:,.4g}" for value in figure.values)
+        rounds = " ".join(_shown(value) for value in figure.values)
         table.add_row(
             figure.contestant,
-            f"{figure.median:,.4g} {figure.unit}",
+            f"{_shown(figure.median)} {figure.unit}",
             rounds,
             "" if cpu_us is None else f"{cpu_us:,.0f} µs",
         )
@@ -95,6 +95,10 @@ def show(measurement: Measurement, console: Console) -> None:
         mark, style = ("✓", "green") if goal.is_met else ("✗", "red")
         direction = "at least" if goal.at_least else "at most"
         console.print(f"  {mark} {goal.what}: {goal.value:.3g} ({direction} {goal.limit:g})", style=style)
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def save(measurements: Sequence[Measurement], folder: Path) -> Path:

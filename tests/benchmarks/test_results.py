@@ -44,7 +44,7 @@ def test_a_figure_has_medians_and_may_lack_processor_time() -> None:
 
 MEASUREMENT = Measurement(
     "identity [1,16]",
-    (Figure("Naiad", "/s", (9000, 7000, 8000), (81, 80, 82)), Figure("loop", "/s", (4000,))),
+    (Figure("Naiad", "/s", (9000, 7000, 12345.6), (81, 80, 82)), Figure("loop", "/s", (1.23456,))),
     (Goal("Naiad ÷ loop", 2.0, 2.2, at_least=True), Goal("seconds", 0.5, 1.0, at_least=False)),
 )
 
@@ -54,12 +54,12 @@ def test_the_table_shows_medians_rounds_and_goals() -> None:
     show(MEASUREMENT, Console(file=output, width=120))
     lines = [" ".join(line.strip("│ ").split()) for line in output.getvalue().splitlines()]
     assert lines[0] == "identity [1,16]"
-    assert "Naiad │ 8,000 /s │ 9,000 7,000 8,000 │ 81 µs" in lines
-    assert "loop │ 4,000 /s │ 4,000" in lines
+    assert "Naiad │ 9,000 /s │ 9,000 7,000 12,346 │ 81 µs" in lines
+    assert "loop │ 1.235 /s │ 1.235" in lines
     assert lines[-2:] == ["✗ Naiad ÷ loop: 2 (at least 2.2)", "✓ seconds: 0.5 (at most 1)"]
 
 
 def test_a_saved_run_holds_every_round_and_the_machine(tmp_path: Path) -> None:
     saved = json.loads(save([MEASUREMENT], tmp_path / "results").read_text())
-    assert saved["measurements"][0]["figures"][0]["values"] == [9000, 7000, 8000]
+    assert saved["measurements"][0]["figures"][0]["values"] == [9000, 7000, 12345.6]
     assert set(saved["machine"]) == {"naiad", "python", "system", "cores"}
