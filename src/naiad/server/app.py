@@ -28,6 +28,7 @@ from naiad.server.http.handlers.metrics import metrics_handler
 from naiad.server.http.listener import HttpServer
 from naiad.server.http.routes import inference_api
 from naiad.server.http.slow_work import SlowWork
+from naiad.server.memory import IdleTrimmer
 from naiad.snapshots import IndexEntry, ServerMetadata
 from naiad.telemetry import metrics
 from naiad.vision.metadata import inject_metadata
@@ -75,6 +76,7 @@ class App:
         self.dataplane = DataPlane(self._catalog, ServerMetadata(options.id, __version__, EXTENSIONS))
         settings, budget = _http_settings(options), BodyBudget(options.http_max_bytes_in_flight)
         self._slow_work = SlowWork()
+        self._trimmer = IdleTrimmer(budget)
         api = inference_api(self.dataplane, self._slow_work, budget, options.http_max_input_size)
         self._http = HttpServer(api, settings, budget)
         self._metrics = HttpServer(metrics_handler(self._render_metrics), settings, budget)
@@ -118,6 +120,7 @@ class App:
             await self._http.start(options.http_address, options.http_port, reuse_port=options.reuse_http_port)
         if options.allow_metrics:
             await self._metrics.start(options.effective_metrics_address, options.metrics_port)
+        self._trimmer.start()
         self.report = await self._catalog.load_all()
         if self.report.failed():
             explained_by = shlex.join(["naiad", "check", *options.model_repository])
@@ -139,6 +142,7 @@ class App:
         await self._http.stop()
         await self._metrics.stop()
         self._slow_work.close()
+        self._trimmer.stop()
         return await closing and in_time
 
     async def _count_down(self, deadline_s: float) -> None:
