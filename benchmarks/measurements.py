@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import models, peers, perf_analyzer, wrk
+from benchmarks import models, peers, perf_analyzer, uploads, wrk
 from benchmarks.contestants import Setting, naiad, triton
 from benchmarks.processes import ServerProcess
 from benchmarks.results import Figure, Goal, Load, Measurement, ratio
@@ -200,6 +200,27 @@ def _ask(server: ServerProcess, requests: int) -> None:
         thread.join()
 
 
+def large_json(setting: Setting) -> Measurement:
+    """Health checks while requests of 64 MB of JSON are read, one after the other."""
+    repository = setting.scratch / "identity-json"
+    models.identity_onnx(repository, batching=False)
+    p50_ms, p99_ms, worst_ms = [], [], []
+    with naiad(setting, repository) as server:
+        for round_number in range(setting.rounds + 1):
+            latencies_s = sorted(uploads.measure(server, "identity", 3))
+            if round_number:
+                p50_ms.append(latencies_s[len(latencies_s) // 2] * 1e3)
+                p99_ms.append(latencies_s[len(latencies_s) * 99 // 100] * 1e3)
+                worst_ms.append(latencies_s[-1] * 1e3)
+    figures = (
+        Figure("Naiad p50", "ms", tuple(p50_ms)),
+        Figure("Naiad p99", "ms", tuple(p99_ms)),
+        Figure("Naiad worst", "ms", tuple(worst_ms)),
+    )
+    goal = Goal("p99 in ms", figures[1].median, 20, at_least=False)
+    return Measurement("health checks during 64 MB JSON requests", figures, (goal,))
+
+
 def peer_identities(setting: Setting) -> Measurement:
     """Identity of 16 numbers in JSON with 8 clients, MLServer and LitServe as well."""
     with ExitStack() as stack:
@@ -240,6 +261,7 @@ ALL: Mapping[str, Benchmark] = {
     "yolo": Benchmark(yolo, ("perf_analyzer",)),
     "start": Benchmark(start),
     "memory": Benchmark(memory),
+    "large-json": Benchmark(large_json),
     "peers": Benchmark(peer_identities, ("triton", "wrk"), by_default=False),  # it downloads the peers
 }
 """Every measurement by its name on the command line."""

@@ -38,7 +38,7 @@ def health_checks(victim: Victim) -> Iterator[list[float]]:
 
 
 def check_health(latencies_s: list[float]) -> None:
-    """Assert that health was told all the time; `python -m benchmarks uploads` measures how soon."""
+    """Assert that health was told all the time; `python -m benchmarks large-json` measures how soon."""
     assert len(latencies_s) > 20
     assert sorted(latencies_s)[int(len(latencies_s) * 0.99)] < 2
 
