@@ -86,12 +86,15 @@ class InstanceThread:
 
     def _serve(self) -> None:
         while (work := self._work.get()) is not None:
-            batch, on_outcome = work
-            before_ns = time.thread_time_ns()
-            outcome = execute(self._instance, self._signature, batch)
-            cpu_ns = time.thread_time_ns() - before_ns
-            # Merging and splitting cost time too; how quick the model is for one request, only one request tells.
-            self._mailbox.post(partial(self._deliver, outcome, cpu_ns if len(batch) == 1 else None, on_outcome))
+            self._compute_on_thread(*work)
+            del work  # else the last batch and its answers, maybe large, live on until the next one comes
+
+    def _compute_on_thread(self, batch: Sequence[BoundRequest], on_outcome: OnOutcome) -> None:
+        before_ns = time.thread_time_ns()
+        outcome = execute(self._instance, self._signature, batch)
+        cpu_ns = time.thread_time_ns() - before_ns
+        # Merging and splitting cost time too; how quick the model is for one request, only one request tells.
+        self._mailbox.post(partial(self._deliver, outcome, cpu_ns if len(batch) == 1 else None, on_outcome))
 
     def _deliver(self, outcome: Outcome, cpu_ns: int | None, on_outcome: OnOutcome) -> None:
         if cpu_ns is not None:
