@@ -12,7 +12,7 @@ from naiad.config.proto import ModelConfig
 from naiad.engine.model import Model
 from naiad.engine.pending import OnResponse, Pending
 from naiad.engine.ports import ModelCatalog
-from naiad.errors import InvalidArgumentError, NaiadError, NotFoundError, UnavailableError
+from naiad.errors import InvalidArgumentError, NotFoundError, UnavailableError
 from naiad.requests import InferRequest
 from naiad.snapshots import IndexEntry, ModelMetadata, ModelState, ModelStatistics, ServerMetadata
 

@@ -65,13 +65,18 @@ class InstanceThread:
         self._thread: threading.Thread | None = None
         self._quickness = Quickness()
 
+    def is_quick_with(self, batch: Sequence[BoundRequest]) -> bool:
+        """Tell whether `batch` is better computed here and now than handed to the thread."""
+        return self._quickness.is_proven and _input_bytes(batch) <= _QUICK_MAX_BYTES
+
+    def compute(self, batch: Sequence[BoundRequest]) -> Outcome:
+        """Compute `batch` on the loop's thread; only if `is_quick_with` says so, and while the instance is free."""
+        outcome = execute(self._instance, self._signature, batch)
+        self._quickness.ran_on_loop(_took_ns(outcome))
+        return outcome
+
     def start(self, batch: Sequence[BoundRequest], on_outcome: OnOutcome) -> None:
-        """Compute `batch` and call `on_outcome` on the loop's thread: before this returns if the model is tiny."""
-        if self._quickness.is_proven and _input_bytes(batch) <= _QUICK_MAX_BYTES:
-            outcome = execute(self._instance, self._signature, batch)
-            self._quickness.ran_on_loop(_took_ns(outcome))
-            on_outcome(outcome)
-            return
+        """Have the instance's thread compute `batch`, and call `on_outcome` on the loop's."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
             self._thread.start()
@@ -103,7 +108,11 @@ class InstanceThread:
 
 
 def _input_bytes(batch: Sequence[BoundRequest]) -> int:
-    return sum([array.nbytes for bound in batch for array in bound.arrays.values()])
+    size_bytes = 0
+    for bound in batch:
+        for array in bound.arrays.values():
+            size_bytes += array.nbytes
+    return size_bytes
 
 
 def _took_ns(outcome: Outcome) -> int:
