@@ -13,7 +13,7 @@ PYTHON := $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test environment lint types arrows wheel-size tests unit format pins clean
+.PHONY: help demo test environment lint types arrows wheel-size tests unit fuzz soak bench format pins clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -53,6 +53,19 @@ tests: environment ## Every test (ARGS goes to pytest); NAIAD_TEST_MODELS=FOLDER
 unit: environment ## The quick tests: all but tests/e2e
 	$(BIN)/pytest --ignore=tests/e2e $(ARGS)
 
+fuzz: environment ## Feed the parsers damaged input for SECONDS (default 300) each; what fails is kept and replayed
+	NAIAD_FUZZ_SECONDS=$(or $(SECONDS),300) $(BIN)/pytest tests/fuzz -k any_bytes -o faulthandler_timeout=0 $(ARGS)
+
+soak: environment ## Abuse a server for longer, and look whether it is as it was
+	NAIAD_SOAK=1 $(BIN)/pytest tests/abuse $(ARGS)
+
+bench: environment ## Measure Naiad beside the real Triton and others; README.md, How fast (ARGS="latency --rounds 3")
+	$(BIN)/python -m benchmarks $(ARGS)
+
+# A folder beside the checkout may have them. What is set stays, and so does what is set to nothing.
+bench: export NAIAD_REFERENCE ?= $(abspath $(wildcard ../shared/reference/triton.sh))
+bench: export NAIAD_PERF_ANALYZER ?= $(abspath $(wildcard ../shared/reference/perf_analyzer.sh))
+
 format: environment ## Mend what can be mended by machine
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -66,7 +79,7 @@ pins: environment ## Write constraints.txt anew from what the environment holds
 
 clean: ## Remove caches and what builds leave; the environment too, unless NAIAD_VENV names it
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 	$(if $(NAIAD_VENV),,rm -rf .venv)
 
 # The extras of pyproject.toml that the environment has to hold.

@@ -1,53 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The measurements themselves: each is a function of the run's setting, listed in `ALL`."""
 
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks import models, perf_analyzer
-from benchmarks.perf_analyzer import Load
-from benchmarks.processes import ServerProcess, free_ports, running
-from benchmarks.results import Figure, Goal, Measurement, ratio
-
-_READY = "/v2/health/ready"
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What a run has to work with: the two tools, a scratch folder, a cache, and how much to measure."""
-
-    triton: Path
-    perf_analyzer: Path
-    scratch: Path
-    cache: Path
-    rounds: int
-    seconds: float
-
-
-@contextmanager
-def naiad(setting: Setting, repository: Path, *flags: str) -> Iterator[ServerProcess]:
-    """Run `naiad serve` on a repository."""
-    http, grpc, metrics = free_ports(3)
-    command = [sys.executable, "-m", "naiad", "serve", f"--model-repository={repository}"]
-    command += [f"--http-port={http}", f"--grpc-port={grpc}", f"--metrics-port={metrics}", "--log-info=false", *flags]
-    with running(command, http, _READY, setting.scratch / f"naiad-{http}.log") as server:
-        yield server
-
-
-@contextmanager
-def reference(setting: Setting, repository: Path) -> Iterator[ServerProcess]:
-    """Run the real Triton on a repository."""
-    ports = free_ports(3)
-    command = [str(setting.triton), str(repository), *map(str, ports)]
-    with running(command, ports[0], _READY, setting.scratch / f"triton-{ports[0]}.log") as server:
-        yield server
+from benchmarks import models, peers, perf_analyzer, uploads, wrk
+from benchmarks.contestants import Setting, naiad, triton
+from benchmarks.processes import ServerProcess
+from benchmarks.results import Figure, Goal, Load, Measurement, ratio
 
 
 def _identities(setting: Setting, stack: ExitStack, *, batching: bool = False) -> dict[str, ServerProcess]:
@@ -59,23 +26,38 @@ def _identities(setting: Setting, stack: ExitStack, *, batching: bool = False) -
         models.identity_python(theirs, batching=batching)
     return {
         "Naiad": stack.enter_context(naiad(setting, ours)),
-        "Triton 2.51, python backend": stack.enter_context(reference(setting, theirs)),
+        "Triton 2.51, python backend": stack.enter_context(triton(setting, theirs)),
     }
 
 
-def _in_turn(
-    setting: Setting, servers: Mapping[str, ServerProcess], clients: int, shapes: Sequence[str]
-) -> dict[str, list[Load]]:
-    """Load the servers one after the other, `rounds` times, after a round that does not count."""
-    loads: dict[str, list[Load]] = {name: [] for name in servers}
+def _in_turn(setting: Setting, loads: Mapping[str, Callable[[], Load]]) -> dict[str, list[Load]]:
+    """Load the contestants one after the other, `rounds` times, after a round that does not count."""
+    seen: dict[str, list[Load]] = {name: [] for name in loads}
     for round_number in range(setting.rounds + 1):
-        for name, server in servers.items():
-            load = perf_analyzer.measure(
-                setting.perf_analyzer, server, "identity", clients=clients, shapes=shapes, seconds=setting.seconds
-            )
+        for name, load in loads.items():
+            shown = load()
             if round_number:
-                loads[name].append(load)
-    return loads
+                seen[name].append(shown)
+    return seen
+
+
+def _compare_identities(setting: Setting, clients: int, width: int, *, batching: bool = False) -> dict[str, list[Load]]:
+    """Load both identity models in turn with one FP32 row of `width`, binary."""
+    with ExitStack() as stack:
+        servers = _identities(setting, stack, batching=batching)
+        return _in_turn(
+            setting,
+            {
+                name: partial(_load, setting, server, "identity", clients=clients, shape=f"INPUT0:{width}")
+                for name, server in servers.items()
+            },
+        )
+
+
+def _load(setting: Setting, server: ServerProcess, model: str, *, clients: int, shape: str) -> Load:
+    return perf_analyzer.measure(
+        setting.tools["perf_analyzer"], server, model, clients=clients, shapes=[shape], seconds=setting.seconds
+    )
 
 
 def _rates(loads: Mapping[str, Sequence[Load]]) -> tuple[Figure, ...]:
@@ -87,31 +69,27 @@ def _rates(loads: Mapping[str, Sequence[Load]]) -> tuple[Figure, ...]:
 
 def small_identity(setting: Setting) -> Measurement:
     """Identity FP32 [1,16] over HTTP with 8 clients."""
-    with ExitStack() as stack:
-        figures = _rates(_in_turn(setting, _identities(setting, stack), 8, ["INPUT0:16"]))
+    figures = _rates(_compare_identities(setting, clients=8, width=16))
     goal = Goal("Naiad ÷ Triton", ratio(figures[0].values, figures[1].values), 2.2, at_least=True)
     return Measurement("identity FP32 [1,16], HTTP, 8 clients", figures, (goal,))
 
 
 def batched_identity(setting: Setting) -> Measurement:
-    """The same with dynamic batching on both, which spares the reference hand-offs to its Python process."""
-    with ExitStack() as stack:
-        figures = _rates(_in_turn(setting, _identities(setting, stack, batching=True), 8, ["INPUT0:16"]))
-    return Measurement("the same, dynamic batching", figures)
+    """Identity FP32 [1,16] with dynamic batching on both, which spares Triton hand-offs to its Python process."""
+    figures = _rates(_compare_identities(setting, clients=8, width=16, batching=True))
+    return Measurement("identity FP32 [1,16], HTTP, 8 clients, dynamic batching", figures)
 
 
 def large_identity(setting: Setting) -> Measurement:
     """Identity of one 640² image (4.9 MB) in and out, binary, over HTTP."""
-    with ExitStack() as stack:
-        figures = _rates(_in_turn(setting, _identities(setting, stack), 4, ["INPUT0:1228800"]))
+    figures = _rates(_compare_identities(setting, clients=4, width=3 * 640 * 640))
     goal = Goal("Naiad ÷ Triton", ratio(figures[0].values, figures[1].values), 1.3, at_least=True)
     return Measurement("identity 4.9 MB in and out, binary, HTTP, 4 clients", figures, (goal,))
 
 
 def latency(setting: Setting) -> Measurement:
     """Latency of identity FP32 [1,16] with one client."""
-    with ExitStack() as stack:
-        loads = _in_turn(setting, _identities(setting, stack), 1, ["INPUT0:16"])
+    loads = _compare_identities(setting, clients=1, width=16)
     figures: list[Figure] = []
     goals: list[Goal] = []
     for name, pick in _PERCENTILES.items():
@@ -133,9 +111,7 @@ def yolo(setting: Setting) -> Measurement:
     with naiad(setting, repository) as server:
         for round_number in range(setting.rounds + 1):
             rate = _bare_loop(artifact, setting.seconds)
-            load = perf_analyzer.measure(
-                setting.perf_analyzer, server, "yolo", clients=4, shapes=["images:3,640,640"], seconds=setting.seconds
-            )
+            load = _load(setting, server, "yolo", clients=4, shape="images:3,640,640")
             if round_number:
                 bare.append(rate)
                 served.append(load)
@@ -224,13 +200,68 @@ def _ask(server: ServerProcess, requests: int) -> None:
         thread.join()
 
 
-ALL: Mapping[str, Callable[[Setting], Measurement]] = {
-    "small-identity": small_identity,
-    "batched-identity": batched_identity,
-    "large-identity": large_identity,
-    "latency": latency,
-    "yolo": yolo,
-    "start": start,
-    "memory": memory,
+def large_json(setting: Setting) -> Measurement:
+    """Health checks while requests of 64 MB of JSON are read, one after the other."""
+    repository = setting.scratch / "identity-json"
+    models.identity_onnx(repository, batching=False)
+    p50_ms, p99_ms, worst_ms = [], [], []
+    with naiad(setting, repository) as server:
+        for round_number in range(setting.rounds + 1):
+            latencies_s = sorted(uploads.measure(server, "identity", 3))
+            if round_number:
+                p50_ms.append(latencies_s[len(latencies_s) // 2] * 1e3)
+                p99_ms.append(latencies_s[len(latencies_s) * 99 // 100] * 1e3)
+                worst_ms.append(latencies_s[-1] * 1e3)
+    figures = (
+        Figure("Naiad p50", "ms", tuple(p50_ms)),
+        Figure("Naiad p99", "ms", tuple(p99_ms)),
+        Figure("Naiad worst", "ms", tuple(worst_ms)),
+    )
+    goal = Goal("p99 in ms", figures[1].median, 20, at_least=False)
+    return Measurement("health checks during 64 MB JSON requests", figures, (goal,))
+
+
+def peer_identities(setting: Setting) -> Measurement:
+    """Identity of 16 numbers in JSON with 8 clients, MLServer and LitServe as well."""
+    with ExitStack() as stack:
+        contestants = {name: (server, peers.V2) for name, server in _identities(setting, stack).items()}
+        for peer in peers.ALL:
+            contestants[peer.name] = stack.enter_context(peer.run(setting)), peer.exchange
+        loads = _in_turn(
+            setting,
+            {
+                name: partial(wrk.measure, setting.tools["wrk"], *contestant, clients=8, seconds=setting.seconds)
+                for name, contestant in contestants.items()
+            },
+        )
+    return Measurement("identity of 16 FP32 numbers, JSON, HTTP, 8 clients", _rates(loads))
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """A measurement that the command line knows, the tools it needs, and whether it is part of a run of everything."""
+
+    measure: Callable[[Setting], Measurement]
+    tools: tuple[str, ...] = ()
+    by_default: bool = True
+
+    @property
+    def summary(self) -> str:
+        """The first line of its docstring."""
+        return (self.measure.__doc__ or "").partition("\n")[0]
+
+
+_BOTH = ("triton", "perf_analyzer")
+
+ALL: Mapping[str, Benchmark] = {
+    "small-identity": Benchmark(small_identity, _BOTH),
+    "batched-identity": Benchmark(batched_identity, _BOTH),
+    "large-identity": Benchmark(large_identity, _BOTH),
+    "latency": Benchmark(latency, _BOTH),
+    "yolo": Benchmark(yolo, ("perf_analyzer",)),
+    "start": Benchmark(start),
+    "memory": Benchmark(memory),
+    "large-json": Benchmark(large_json),
+    "peers": Benchmark(peer_identities, ("triton", "wrk"), by_default=False),  # it downloads the peers
 }
 """Every measurement by its name on the command line."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The model repositories of the measurements, made anew for each run: ONNX for Naiad, `model.py` for the reference."""
+"""The model repositories of the measurements, made anew for each run: ONNX for Naiad, `model.py` for Triton."""
 
+import shutil
 from pathlib import Path
 
 import onnx
@@ -64,11 +65,12 @@ def yolo_onnx(repository: Path, cache: Path) -> Path:
     """
     exported = cache / "yolo11n.onnx"
     if not exported.exists():
-        from ultralytics import YOLO  # noqa: PLC0415 - heavy, and only needed once
+        # Heavy, and only needed once; it is loaded lazily, which its annotations do not tell.
+        from ultralytics import YOLO  # type: ignore[attr-defined]  # noqa: PLC0415
 
         cache.mkdir(parents=True, exist_ok=True)
         made = YOLO("yolo11n.yaml", task="detect").export(format="onnx", dynamic=True, verbose=False)
-        Path(made).replace(exported)
+        shutil.move(made, exported)  # it came to the working directory, maybe on another file system
     version = repository / "yolo" / "1"
     version.mkdir(parents=True)
     target = version / "model.onnx"

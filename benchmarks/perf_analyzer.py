@@ -7,20 +7,10 @@ import subprocess
 import tempfile
 import urllib.request
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.processes import ServerProcess
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What one measured window showed: requests per second, latencies, and the server's processor time a request."""
-
-    rate: float
-    p50_us: float
-    p99_us: float
-    cpu_us: float
+from benchmarks.processes import ContestantError, ServerProcess
+from benchmarks.results import Load
 
 
 def measure(
@@ -29,7 +19,7 @@ def measure(
     """Ask `model` with `clients` at a time for `seconds`; `shapes` are perf_analyzer's `--shape` values.
 
     Raises:
-        RuntimeError: perf_analyzer failed; its output is in the text.
+        ContestantError: perf_analyzer failed; its output is in the text.
     """
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.csv"
@@ -42,7 +32,7 @@ def measure(
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
         served, cpu_s = _served(server, model) - served_before, server.cpu_s() - cpu_before_s
         if not report.exists():
-            raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
+            raise ContestantError(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
         with report.open(newline="") as file:
             row = next(csv.DictReader(file))
     return Load(

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Server processes under measurement: start, readiness, processor time and memory from `/proc`, stop by pid."""
+"""Server processes under measurement: start, readiness, processor time and memory from `/proc`, the end of them all."""
 
 import os
+import signal
 import socket
 import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
@@ -15,6 +16,11 @@ from urllib.error import URLError
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _POLL_S = 0.01
+_STOP_S = 30
+
+
+class ContestantError(Exception):
+    """A server or a load generator did not do its part. The text says which, and holds the end of its output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,39 +57,52 @@ def free_ports(count: int) -> list[int]:
 
 @contextmanager
 def running(
-    command: Sequence[str], port: int, ready_path: str, log: Path, timeout_s: float = 120
+    command: Sequence[str], port: int, ready_path: str, folder: Path, timeout_s: float = 120
 ) -> Iterator[ServerProcess]:
-    """Start a server, wait until `ready_path` answers 200, and stop it by its pid at the end.
+    """Start a server in `folder`, wait until `ready_path` answers 200, and stop it and its children at the end.
+
+    What it prints goes to `server-PORT.log` in the folder.
 
     Raises:
-        RuntimeError: it exited or was not ready in time; the log's end is in the text.
+        ContestantError: it exited or was not ready in time; the log's end is in the text.
     """
+    log = folder / f"server-{port}.log"
     with log.open("wb") as output:
         started_s = time.monotonic()
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603 - ours
+        # A session of its own is a process group of its own: children that outlive the server can be found by it.
+        process = subprocess.Popen(  # noqa: S603 - ours
+            command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
         try:
-            ready_s = _wait_ready(process, f"http://127.0.0.1:{port}{ready_path}", started_s, timeout_s, log)
-            yield ServerProcess(process.pid, port, ready_s)
+            if not _is_ready(process, f"http://127.0.0.1:{port}{ready_path}", started_s + timeout_s):
+                end = log.read_text(errors="replace")[-2000:]
+                raise ContestantError(
+                    f"{' '.join(command)} was not ready within {timeout_s} s, its output ends:\n{end}"
+                )
+            yield ServerProcess(process.pid, port, time.monotonic() - started_s)
         finally:
-            process.terminate()
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            _stop(process)
 
 
-def _wait_ready(process: "subprocess.Popen[bytes]", url: str, started_s: float, timeout_s: float, log: Path) -> float:
-    while time.monotonic() - started_s < timeout_s:
-        if process.poll() is not None:
-            break
+def _is_ready(process: "subprocess.Popen[bytes]", url: str, deadline_s: float) -> bool:
+    while process.poll() is None and time.monotonic() < deadline_s:
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - http to this machine
                 if answer.status == 200:
-                    return time.monotonic() - started_s
+                    return True
         except (URLError, ConnectionError, TimeoutError):
-            time.sleep(_POLL_S)
-    raise RuntimeError(f"the server was not ready: {log.read_text(errors='replace')[-2000:]}")
+            pass
+        time.sleep(_POLL_S)
+    return False
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_STOP_S)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _tree(pid: int) -> list[int]:

@@ -17,6 +17,16 @@ from naiad._version import __version__
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """What one measured window showed: requests per second, latencies, and the server's processor time a request."""
+
+    rate: float
+    p50_us: float
+    p99_us: float
+    cpu_us: float
+
+
+@dataclass(frozen=True, slots=True)
 class Figure:
     """One line of the table: what was measured on whom, round by round, in `unit`; `cpu_us` per request, if known."""
 
@@ -68,33 +78,35 @@ def ratio(one: Sequence[float], other: Sequence[float]) -> float:
 def show(measurement: Measurement, console: Console) -> None:
     """Print one measurement as a table, its goals below."""
     table = Table(title=measurement.name, title_justify="left")
-    for heading in ("", "median", "rounds", "server CPU per request"):
-        table.add_column(heading, justify="left" if not heading else "right")
+    table.add_column("")
+    for heading in ("median", "rounds", "server CPU per request"):
+        table.add_column(heading, justify="right")
     for figure in measurement.figures:
         cpu_us = figure.median_cpu_us
-        rounds = " ".join(f"{value:,.4g}" for value in figure.values)
+        rounds = " ".join(_shown(value) for value in figure.values)
         table.add_row(
             figure.contestant,
-            f"{figure.median:,.4g} {figure.unit}",
+            f"{_shown(figure.median)} {figure.unit}",
             rounds,
             "" if cpu_us is None else f"{cpu_us:,.0f} µs",
         )
     console.print(table)
     for goal in measurement.goals:
-        mark, word = ("✓", "at least") if goal.at_least else ("✓", "at most")
-        style = "green" if goal.is_met else "red"
-        console.print(
-            f"  {mark if goal.is_met else '✗'} {goal.what}: {goal.value:.3g} ({word} {goal.limit:g})", style=style
-        )
+        mark, style = ("✓", "green") if goal.is_met else ("✗", "red")
+        direction = "at least" if goal.at_least else "at most"
+        console.print(f"  {mark} {goal.what}: {goal.value:.3g} ({direction} {goal.limit:g})", style=style)
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def save(measurements: Sequence[Measurement], folder: Path) -> Path:
     """Write a run as JSON, with what it ran on; return the file."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / time.strftime("%Y%m%d-%H%M%S.json")
-    file.write_text(
-        json.dumps({"machine": _machine(), "measurements": [asdict(one) for one in measurements]}, indent=2)
-    )
+    run = {"machine": _machine(), "measurements": [asdict(one) for one in measurements]}
+    file.write_text(json.dumps(run, indent=2) + "\n")
     return file
 
 

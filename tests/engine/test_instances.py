@@ -3,6 +3,7 @@
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -131,5 +132,37 @@ def test_a_callback_that_raises_does_not_lose_those_behind_it() -> None:
         mailbox.post(done.set)
         await asyncio.wait_for(done.wait(), 5)
         assert len(problems) == 1
+
+    asyncio.run(scenario())
+
+
+def test_what_is_computed_after_the_loop_has_ended_is_dropped() -> None:
+    gate = threading.Event()
+    instance = RecordingInstance(gate)
+    outcomes: list[Outcome] = []
+    loop = asyncio.new_event_loop()
+    thread = InstanceThread("i", instance, signature(), Mailbox(loop))
+    thread.start(batch(), outcomes.append)
+    loop.close()
+    gate.set()
+    thread.close()  # an error in the thread would fail this test
+    assert instance.is_closed
+    assert outcomes == []
+
+
+def test_a_thread_that_waits_holds_on_to_nothing() -> None:
+    """The last batch may be large, and the next may never come."""
+
+    async def scenario() -> None:
+        thread = InstanceThread("i", RecordingInstance(), signature(), Mailbox(asyncio.get_running_loop()))
+        work = batch()
+        array = work[0].arrays["X"]
+        await computed(thread, work)
+        del work
+        let_go = asyncio.Event()
+        weakref.finalize(array, asyncio.get_running_loop().call_soon_threadsafe, let_go.set).atexit = False
+        del array
+        await asyncio.wait_for(let_go.wait(), 5)
+        thread.close()
 
     asyncio.run(scenario())

@@ -209,3 +209,38 @@ def test_bytes_cut_short_name_the_input() -> None:
         r"expecting 4 bytes but only 2 bytes available\. Please make sure ",
         text,
     )
+
+
+def test_what_was_found_good_once_is_found_good_again_with_other_data() -> None:
+    bind = signature(PLAIN).bind
+    for first in (0, 10):
+        raw = memoryview(np.arange(first, first + 4, dtype="<i4").tobytes())
+        bound = bind(request(InputTensor("A", "INT32", (2, 2), raw), outputs=("Z",)))
+        assert bound.arrays["A"].ravel().tolist() == list(range(first, first + 4))
+        assert (bound.rows, bound.outputs) == (1, ("Z",))
+
+
+def test_the_size_of_the_data_is_checked_however_often_the_same_was_declared() -> None:
+    bind = signature(PLAIN).bind
+    good = request(InputTensor("A", "INT32", (1, 2), memoryview(b"12345678")))
+    for _ in range(2):
+        bind(good)
+    with pytest.raises(InvalidArgumentError, match="Expected 8, got 7"):
+        bind(request(InputTensor("A", "INT32", (1, 2), memoryview(b"1234567"))))
+
+
+def test_any_other_declaration_is_checked_anew() -> None:
+    bind = signature(PLAIN).bind
+    bind(request(tensor("A", (1, 2), "INT32")))
+    with pytest.raises(InvalidArgumentError, match="unexpected inference output 'Q'"):
+        bind(request(tensor("A", (1, 2), "INT32"), outputs=("Q",)))
+    with pytest.raises(InvalidArgumentError, match="data-type is 'FP32'"):
+        bind(request(tensor("A", (1, 2))))
+    assert bind(request(tensor("A", (3, 2), "INT32"))).arrays["A"].shape == (3, 2)
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    held = signature(PLAIN)
+    for rows in range(1, 1000):
+        held.bind(request(tensor("A", (rows, 2), "INT32")))
+    assert len(held.forms) <= 256

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from naiad.errors import InvalidArgumentError
+from naiad.protocol import rest_response
 from naiad.protocol.rest import EncodedInfer, OutputEncodings, encode_error, encode_infer
 from naiad.requests import InferResponse, OutputTensor, ParameterValue
-from naiad.tensors import Array
+from naiad.tensors import DATATYPES, Array
 
 PLAIN = OutputEncodings(batching=False)
 BINARY = OutputEncodings(batching=False, all_binary=True)
@@ -125,3 +126,20 @@ def test_half_precision_as_json_is_refused() -> None:
 )
 def test_an_error_can_always_be_told(text: str, body: bytes) -> None:
     assert encode_error(text) == body
+
+
+@pytest.mark.parametrize("datatype", ["FP32", "INT64", "BOOL"])
+def test_tensors_of_many_numbers_are_written_in_pieces_to_the_same_text(
+    datatype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = np.arange(1000).astype(DATATYPES[datatype].dtype)
+    if datatype == "FP32":
+        numbers[[0, 499, 999]] = np.nan, np.inf, 0.1
+    outputs = tuple(OutputTensor(name, datatype, (1000,), numbers) for name in "ABC")
+    response, encodings = InferResponse("m", "1", outputs, "i"), OutputEncodings(False, binary=frozenset("B"))
+    whole, whole_length = encode_infer(response, encodings, {})
+    monkeypatch.setattr(rest_response, "_PIECE_ELEMENTS", 64)
+    pieces, length = encode_infer(response, encodings, {})
+    assert len(pieces) > 50
+    assert b"".join(pieces) == b"".join(whole)
+    assert length == whole_length

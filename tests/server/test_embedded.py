@@ -103,7 +103,7 @@ def test_an_unforeseen_error_at_the_start_reaches_the_caller(repository: Path, m
         raise OSError("the disk has gone")
 
     monkeypatch.setattr(App, "start", fail)
-    server = naiad.Server(repository, http_port=0, metrics_port=0)
+    server = naiad.Server(repository, http_port=0, grpc_port=0, metrics_port=0)
     with pytest.raises(OSError, match="the disk has gone"):
         server.start()
     monkeypatch.undo()
@@ -133,7 +133,7 @@ def test_an_interrupted_start_leaves_no_server_behind(repository: Path, monkeypa
 
     monkeypatch.setattr(Future, "result", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        naiad.Server(repository, http_port=0, metrics_port=0).start()
+        naiad.Server(repository, http_port=0, grpc_port=0, metrics_port=0).start()
     assert "naiad-server" not in {thread.name for thread in threading.enumerate()}
 
 
@@ -145,6 +145,25 @@ def test_it_can_be_started_again_and_stopped_twice(repository: Path) -> None:
     server.stop()
     with pytest.raises(RuntimeError, match="not running"):
         _ = server.http_url
+
+
+def test_a_request_that_outlasts_the_exit_timeout_is_told_so(repository: Path) -> None:
+    write(repository, "slow", DELAY)
+    server = naiad.Server(repository, http_port=0, grpc_port=0, metrics_port=0, exit_timeout_secs=0)
+    told: list[BaseException] = []
+
+    def ask() -> None:
+        with pytest.raises(UnavailableError) as caught:
+            server.infer("slow", {"X": rows(1)})
+        told.append(caught.value)
+
+    with server:
+        asking = threading.Thread(target=ask)
+        asking.start()
+        while not any(thread.name.startswith("slow") for thread in threading.enumerate()):
+            assert not told
+    asking.join()
+    assert str(told[0]) == "the server was stopped before the model had answered"
 
 
 def test_requests_in_flight_and_in_the_queue_are_finished_when_it_stops(server: naiad.Server) -> None:

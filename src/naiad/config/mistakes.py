@@ -197,11 +197,15 @@ def _correction(field: FieldDescriptor, failure: _Failure) -> str:
     return ""
 
 
+_MOST_DIGITS = 40
+"""Python refuses to read a number of thousands of digits."""
+
+
 def _integer_correction(field: FieldDescriptor, failure: _Failure, bare: str) -> str:
     low, high = _INTEGER_RANGES[field.type]
     if re.fullmatch(r"[+-]?\d+(\.0*)?", bare):
-        whole = int(bare.partition(".")[0])
-        if not low <= whole <= high:
+        digits = bare.partition(".")[0]
+        if len(digits) > _MOST_DIGITS or not low <= (whole := int(digits)) <= high:
             return ""
         return f"write {whole}" if failure.path.endswith("]") else f"write {failure.name}: {whole}"
     return "write -1 for a size that varies" if failure.name in ("dims", "shape") else ""

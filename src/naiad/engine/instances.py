@@ -37,7 +37,10 @@ class Mailbox:
         self._waiting.append(callback)
         if not self._is_called:
             self._is_called = True
-            self._loop.call_soon_threadsafe(self._deliver)
+            try:
+                self._loop.call_soon_threadsafe(self._deliver)
+            except RuntimeError:  # the loop is closed: the server could not wait for this model, and nobody else does
+                self._waiting.clear()
 
     def _deliver(self) -> None:
         # Cleared first: what is posted from here on either is seen below or calls again.
@@ -62,13 +65,18 @@ class InstanceThread:
         self._thread: threading.Thread | None = None
         self._quickness = Quickness()
 
+    def is_quick_with(self, batch: Sequence[BoundRequest]) -> bool:
+        """Tell whether `batch` is better computed here and now than handed to the thread."""
+        return self._quickness.is_proven and _input_bytes(batch) <= _QUICK_MAX_BYTES
+
+    def compute(self, batch: Sequence[BoundRequest]) -> Outcome:
+        """Compute `batch` on the loop's thread; only if `is_quick_with` says so, and while the instance is free."""
+        outcome = execute(self._instance, self._signature, batch)
+        self._quickness.ran_on_loop(_took_ns(outcome))
+        return outcome
+
     def start(self, batch: Sequence[BoundRequest], on_outcome: OnOutcome) -> None:
-        """Compute `batch` and call `on_outcome` on the loop's thread: before this returns if the model is tiny."""
-        if self._quickness.is_proven and _input_bytes(batch) <= _QUICK_MAX_BYTES:
-            outcome = execute(self._instance, self._signature, batch)
-            self._quickness.ran_on_loop(_took_ns(outcome))
-            on_outcome(outcome)
-            return
+        """Have the instance's thread compute `batch`, and call `on_outcome` on the loop's."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
             self._thread.start()
@@ -83,12 +91,15 @@ class InstanceThread:
 
     def _serve(self) -> None:
         while (work := self._work.get()) is not None:
-            batch, on_outcome = work
-            before_ns = time.thread_time_ns()
-            outcome = execute(self._instance, self._signature, batch)
-            cpu_ns = time.thread_time_ns() - before_ns
-            # Merging and splitting cost time too; how quick the model is for one request, only one request tells.
-            self._mailbox.post(partial(self._deliver, outcome, cpu_ns if len(batch) == 1 else None, on_outcome))
+            self._compute_on_thread(*work)
+            del work  # else the last batch and its answers, maybe large, live on until the next one comes
+
+    def _compute_on_thread(self, batch: Sequence[BoundRequest], on_outcome: OnOutcome) -> None:
+        before_ns = time.thread_time_ns()
+        outcome = execute(self._instance, self._signature, batch)
+        cpu_ns = time.thread_time_ns() - before_ns
+        # Merging and splitting cost time too; how quick the model is for one request, only one request tells.
+        self._mailbox.post(partial(self._deliver, outcome, cpu_ns if len(batch) == 1 else None, on_outcome))
 
     def _deliver(self, outcome: Outcome, cpu_ns: int | None, on_outcome: OnOutcome) -> None:
         if cpu_ns is not None:
@@ -97,7 +108,11 @@ class InstanceThread:
 
 
 def _input_bytes(batch: Sequence[BoundRequest]) -> int:
-    return sum([array.nbytes for bound in batch for array in bound.arrays.values()])
+    size_bytes = 0
+    for bound in batch:
+        for array in bound.arrays.values():
+            size_bytes += array.nbytes
+    return size_bytes
 
 
 def _took_ns(outcome: Outcome) -> int:

@@ -7,6 +7,7 @@ requests go together, `queue` which may wait. Statistics are told, and steer not
 
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 
 from naiad.engine.batching import BatchPolicy
 from naiad.engine.execution import Outcome
@@ -132,35 +133,33 @@ class Scheduler:
             self._timer = None
 
     def _start(self, batch: list[Pending]) -> None:
-        instance = self._idle.popleft()
+        """Give a batch to the first free instance."""
+        instance = self._idle[0]
+        bounds = [pending.bound for pending in batch]
+        if instance.is_quick_with(bounds):
+            self._complete(batch, instance.compute(bounds))
+            return
+        self._idle.popleft()
         self._busy += 1
+        instance.start(bounds, partial(self._done, instance, batch))
 
-        def done(outcome: Outcome) -> None:
-            self._busy -= 1
-            self._idle.append(instance)
-            self._complete(batch, outcome)
-            # An instance that answers at once is called from within the pump, whose loop goes on by itself.
-            if not is_starting:
-                self._pump()
-
-        is_starting = True
-        instance.start([pending.bound for pending in batch], done)
-        is_starting = False
+    def _done(self, instance: InstanceThread, batch: list[Pending], outcome: Outcome) -> None:
+        self._busy -= 1
+        self._idle.append(instance)
+        self._complete(batch, outcome)
+        self._pump()
 
     def _complete(self, batch: list[Pending], outcome: Outcome) -> None:
         results, timings = outcome
-        self._statistics.record_execution(
-            sum([pending.bound.rows for pending in batch]), timings, failed=isinstance(results, NaiadError)
-        )
         if isinstance(results, NaiadError):
             for pending in batch:
                 reason = FailureReason.CANCELED if pending.is_cancelled else FailureReason.BACKEND
                 self._finish(pending, results, reason)
             return
+        statistics, now_ns = self._statistics, self._clock()
+        statistics.record_execution(sum([pending.bound.rows for pending in batch]), timings)
         for pending, outputs in zip(batch, results, strict=True):
-            self._statistics.record_success(
-                pending.bound.rows, pending.arrived_ns, pending.queued_ns, timings, self._clock()
-            )
+            statistics.record_success(pending.bound.rows, pending.arrived_ns, pending.queued_ns, timings, now_ns)
             self._release(pending, outputs)
 
     def _finish(self, pending: Pending, error: NaiadError, reason: FailureReason) -> None:

@@ -9,6 +9,7 @@ May import `errors`, `tensors`, `requests`, `snapshots` and its neighbours in `p
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -16,7 +17,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from naiad.errors import InternalError, InvalidArgumentError, UnsupportedError
-from naiad.protocol import json_text
+from naiad.protocol import json_pieces, json_text
 from naiad.protocol.rest_inputs import (
     DeclaredInput,
     check_shared_memory_range,
@@ -126,11 +127,18 @@ def _read_form(text: memoryview, model: ModelMetadata, max_input_bytes: int) -> 
         key = bytes(text)
         if b'"data"' not in key:
             return _remembered_form(key, model.name, batching, max_input_bytes)
+    in_pieces = json_pieces.loads(text) if len(text) >= json_pieces.WORTH_BYTES else None
+    if in_pieces is not None:
+        with suppress(json_pieces.OutOfTheOrdinaryError):  # there is an error, which the whole text tells exactly
+            return _form(in_pieces, model.name, batching, max_input_bytes)
     return _parse_form(text, model.name, batching, max_input_bytes)
 
 
 def _parse_form(text: bytes | memoryview, model: str, batching: bool, max_input_bytes: int) -> _Form:
-    document = json_text.loads(text)
+    return _form(json_text.loads(text), model, batching, max_input_bytes)
+
+
+def _form(document: object, model: str, batching: bool, max_input_bytes: int) -> _Form:
     if type(document) is not dict:
         document = _NOTHING
     request_id = json_text.string(document, "id") if "id" in document else ""

@@ -7,6 +7,7 @@ May import `errors`, `tensors`, `requests` and its neighbours in `protocol`.
 """
 
 import math
+import secrets
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -19,9 +20,12 @@ from naiad.protocol.rest_request import OutputEncodings
 from naiad.requests import InferResponse
 from naiad.tensors import Array, encode_bytes
 
+_PIECE_ELEMENTS = 16 * 1024
+"""About a millisecond of orjson, which holds the interpreter's lock meanwhile."""
+
 
 class EncodedInfer(NamedTuple):
-    """The body of a response: `buffers` in order, of which the first is JSON.
+    """The body of a response: `buffers` in order, of which the first, or the first ones, are JSON.
 
     `json_length` is what the header `Inference-Header-Content-Length` must say, in bytes, when binary tensors
     follow; None when the body is JSON alone.
@@ -61,14 +65,42 @@ def encode_infer(
             output["data"] = tensor_json.encode(data, datatype)
         outputs.append(output)
     document["outputs"] = outputs
-    text = _dumps(document)
-    return EncodedInfer([text, *buffers], len(text) if buffers else None)
+    texts = _dumps_in_pieces(document, outputs)
+    return EncodedInfer([*texts, *buffers], sum(map(len, texts)) if buffers else None)
 
 
 def _raw(data: Array, datatype: str) -> memoryview | bytes:
     if datatype == "BYTES":
         return encode_bytes(data)
     return data.reshape(-1).data.cast("B") if data.size else b""
+
+
+def _dumps_in_pieces(document: dict[str, Any], outputs: list[dict[str, Any]]) -> list[bytes | memoryview]:
+    """Write the response; tensors of many numbers piece by piece, so that other threads get their turn."""
+    large: list[Array] = []
+    mark = ""
+    for output in outputs:
+        data = output.get("data")
+        if isinstance(data, np.ndarray) and data.size > _PIECE_ELEMENTS:
+            mark = mark or secrets.token_hex(16)
+            output["data"] = mark
+            large.append(data)
+    if not large:
+        return [_dumps(document)]
+    start, *rests = _dumps(document).split(b'"%b"' % mark.encode())
+    texts: list[bytes | memoryview] = [start]
+    for data, rest in zip(large, rests, strict=True):
+        for at in range(0, data.size, _PIECE_ELEMENTS):
+            piece = _dumps_numbers(data[at : at + _PIECE_ELEMENTS])
+            texts += (b"," if at else b"[", memoryview(piece)[1:-1])
+        texts += (b"]", rest)
+    return texts
+
+
+def _dumps_numbers(data: Array) -> bytes:
+    if np.isfinite(data).all():
+        return orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY)
+    return orjson.dumps(tensor_json.encode_numbers(data.tolist()))
 
 
 def _dumps(document: dict[str, Any]) -> bytes:

@@ -3,13 +3,13 @@
 
 `data` is row-major, flat or nested to any depth up to 100; the nesting need not follow the shape, only the number
 of elements counts. Integers wrap like C's when they are too large for the datatype. FP16 and BF16 have no JSON form.
-May import `errors`, `tensors`, `requests` and `json_text`.
+May import `errors`, `tensors`, `requests`, `json_text` and `json_pieces`.
 """
 
 import json
 from array import array
 from collections.abc import Mapping
-from itertools import chain
+from itertools import chain, groupby
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ import orjson
 import rapidjson
 
 from naiad.errors import InternalError, InvalidArgumentError, NaiadError
+from naiad.protocol.json_pieces import OutOfTheOrdinaryError
 from naiad.protocol.json_text import MAX_DEPTH, access_error, nesting_error
 from naiad.requests import id_prefix
 from naiad.tensors import Array, DataType
@@ -69,6 +70,7 @@ def decode(data: object, tensor: Declaration, request_id: str, model: str) -> Ar
     Raises:
         InternalError: not an array, an element of another kind, or not as many as the shape has (Triton's texts).
         InvalidArgumentError: FP16 or BF16, nested too deep, or BYTES not as many as the shape has.
+        OutOfTheOrdinaryError: `data` came in pieces, and one of these errors is there.
     """
     form = _FORMS.get(tensor.datatype.name)
     if form is None:
@@ -77,6 +79,8 @@ def decode(data: object, tensor: Declaration, request_id: str, model: str) -> Ar
             f"input {tensor.name}"
         )
     elements, kinds = _flatten(data)
+    if np.ndarray in kinds:
+        return _joined(elements, form, tensor)
     if len(elements) != tensor.elements or not kinds <= form.kinds:
         raise _data_error(elements, form, tensor, request_id, model)
     if form is _STRING:
@@ -88,6 +92,37 @@ def decode(data: object, tensor: Declaration, request_id: str, model: str) -> Ar
     except OverflowError:
         raise InternalError(f"Unable to parse {form.error}") from None
     return np.frombuffer(held, _HELD[form.holder]).astype(tensor.datatype.dtype, copy=False)
+
+
+def _joined(elements: list[Any], form: _Form, tensor: Declaration) -> Array:
+    """Return what `decode` does, from elements among which are arrays that `json_pieces` made of many."""
+    if form is _STRING or int not in form.kinds:
+        raise OutOfTheOrdinaryError
+    result = np.empty(tensor.elements, tensor.datatype.dtype)
+    position = 0
+    for is_piece, group in groupby(elements, lambda element: type(element) is np.ndarray):
+        for part in group if is_piece else (_held(list(group), form),):
+            if (part.dtype.kind == "f" and float not in form.kinds) or position + part.size > tensor.elements:
+                raise OutOfTheOrdinaryError
+            if form is _UNSIGNED and part.dtype.kind == "i" and part.min() < 0:
+                raise OutOfTheOrdinaryError
+            # Integers become floats by way of double, as in Triton.
+            number = part.astype(np.float64, copy=False) if form is _NUMBER else part
+            with np.errstate(over="ignore"):
+                result[position : position + part.size] = number.astype(result.dtype)
+            position += part.size
+    if position != tensor.elements:
+        raise OutOfTheOrdinaryError
+    return result
+
+
+def _held(elements: list[Any], form: _Form) -> Array:
+    if not form.kinds.issuperset(map(type, elements)):
+        raise OutOfTheOrdinaryError
+    try:
+        return np.frombuffer(array(form.holder, elements), _HELD[form.holder])
+    except OverflowError:
+        raise OutOfTheOrdinaryError from None
 
 
 def _flatten(data: object) -> tuple[list[Any], set[type]]:

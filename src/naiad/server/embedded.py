@@ -46,6 +46,7 @@ class Server:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._app: App | None = None
         self._stopping: asyncio.Event | None = None
+        self._awaited: set[concurrent.futures.Future[InferResponse]] = set()
 
     def start(self) -> None:
         """Start serving and return when the models have been loaded.
@@ -131,18 +132,22 @@ class Server:
         """Ask a model in this process, without a socket; `inputs` maps input names to arrays.
 
         Raises:
-            NaiadError: as a client would be told.
+            NaiadError: as a client would be told; also when the server's exit timeout ends before the model does.
             TimeoutError: no answer within `timeout_s`; the request is withdrawn.
         """
         tensors = tuple(_tensor(name, np.asarray(array)) for name, array in inputs.items())
         request = InferRequest(model, tensors, tuple(RequestedOutput(name) for name in outputs), version)
         answer: concurrent.futures.Future[InferResponse] = concurrent.futures.Future()
-        ticket = self._call(lambda app: _submit(app, request, answer))
+        self._awaited.add(answer)
         try:
-            return answer.result(timeout_s)
-        except TimeoutError:
-            self._call(lambda _: ticket.cancel())
-            raise
+            ticket = self._call(lambda app: _submit(app, request, answer))
+            try:
+                return answer.result(timeout_s)
+            except TimeoutError:
+                self._call(lambda _: ticket.cancel())
+                raise
+        finally:
+            self._awaited.discard(answer)
 
     def _running(self) -> tuple[App, asyncio.AbstractEventLoop]:
         if self._app is None or self._loop is None:
@@ -177,6 +182,9 @@ class Server:
             await self._stopping.wait()
         finally:
             await app.stop()
+            for answer in tuple(self._awaited):
+                if not answer.done():
+                    answer.set_exception(UnavailableError("the server was stopped before the model had answered"))
 
 
 def _tensor(name: str, array: Array) -> InputTensor:

@@ -87,10 +87,8 @@ class StatisticsRecorder:
         self._batches: dict[int, _ComputeSums] = {}
         self._failures = {reason.value: 0 for reason in FailureReason}
 
-    def record_execution(self, rows: int, timings: Timings, *, failed: bool) -> None:
-        """Add one execution of `rows` rows; a failed one counts for nothing but its requests' failures."""
-        if failed:
-            return
+    def record_execution(self, rows: int, timings: Timings) -> None:
+        """Add one execution of `rows` rows that did not fail; one that did counts for its requests' failures only."""
         self._execution_count += 1
         batch = self._batches.get(rows)
         if batch is None:

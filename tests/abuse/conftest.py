@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real server for all the abuse, watched around each test: afterwards it must hold what it held before."""
+
+import os
+import resource
+from collections.abc import Iterator
+
+import pytest
+from tests.abuse.victim import HEALTH, Victim, infer_request, read_response, write_repository
+from tests.e2e.serving import serving
+
+READ_TIMEOUT_S = 2
+"""How long the server gives a client for a head, and for each KiB of a body."""
+
+
+@pytest.fixture(scope="session")
+def descriptor_limit() -> int:
+    """How many descriptors this process, and the servers it starts, may have; as many as can be had."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory, descriptor_limit: int) -> Iterator[Victim]:
+    """A warm server: all that it makes once, it has made."""
+    folder = tmp_path_factory.mktemp("abuse")
+    write_repository(folder / "models")
+    with serving(
+        folder / "models", log=folder / "log", flags=(f"--http-read-timeout-secs={READ_TIMEOUT_S}",)
+    ) as server:
+        victim = Victim(server.process.pid, int(server.http.rpartition(":")[2]))
+        with victim.connect() as client:
+            for request in (HEALTH, infer_request(400_000), infer_request(4, "slow")):
+                client.sendall(request)
+                assert read_response(client)[0] == 200
+        yield victim
+
+
+@pytest.fixture
+def victim(running: Victim) -> Iterator[Victim]:
+    """The server; when the test is over, its memory and descriptors must be back where they were."""
+    before = running.footprint()
+    yield running
+    running.check_is_back(before)
+
+
+@pytest.fixture(scope="session")
+def is_soak() -> bool:
+    """Whether there is time for more of everything (`make soak`)."""
+    return "NAIAD_SOAK" in os.environ
