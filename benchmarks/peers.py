@@ -2,8 +2,9 @@
 """The peers: other servers of models, here of the identity over JSON, each set up as its own documentation says.
 
 Each lives in a virtual environment of its own, made in the cache the first time. What can be chosen is left as it is by
-default, but the address and the logging: nobody logs single requests. Each is measured a second time with what it offers for
-more throughput on small requests: no hand-over to another process (MLServer), more workers and a faster queue (LitServe).
+default, but the address and the logging: nobody logs single requests. Each is measured a second time with what it
+offers for more throughput on small requests: no hand-over to another process (MLServer), more workers and a faster
+queue (LitServe).
 """
 
 import json
