@@ -87,6 +87,14 @@ def test_an_unexpected_exception_does_not_tell_the_client_its_text() -> None:
     assert str(results) == "model 'm' failed with ValueError; see the server's log"
 
 
+def test_a_model_that_wants_to_exit_fails_its_batch_only() -> None:
+    def leave(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        raise SystemExit(3)
+
+    results = run(leave, np.zeros((1, 2), np.float32)).results
+    assert str(results) == "model 'm' failed with SystemExit; see the server's log"
+
+
 def test_timings_are_in_order() -> None:
     timings = run(dict, np.zeros((1, 2), np.float32)).timings
     assert timings.start_ns <= timings.input_end_ns <= timings.infer_end_ns <= timings.output_end_ns

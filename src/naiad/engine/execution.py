@@ -45,7 +45,7 @@ def execute(instance: ModelInstance, signature: Signature, batch: Sequence[Bound
         results = _split(arrays, signature, batch)
     except NaiadError as error:
         results = error
-    except Exception as error:  # noqa: BLE001 - the boundary named above
+    except BaseException as error:  # noqa: BLE001 - the boundary named above: SystemExit would end the thread in silence
         _log.exception("model '%s' failed", signature.model)
         results = InternalError(f"model '{signature.model}' failed with {type(error).__name__}; see the server's log")
     output_end_ns = time.monotonic_ns()
