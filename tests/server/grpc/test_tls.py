@@ -75,9 +75,7 @@ def test_only_clients_that_are_vouched_for_are_let_in(files: Path) -> None:
 
 def test_files_that_cannot_be_used_are_named(files: Path) -> None:
     certificate, key = str(files / "cert.pem"), str(files / "key.pem")
-    with pytest.raises(
-        InvalidArgumentError, match="--grpc-server-cert=/nowhere and --grpc-server-key="
-    ):
+    with pytest.raises(InvalidArgumentError, match="--grpc-server-cert=/nowhere and --grpc-server-key="):
         server_context("/nowhere", key)
     with pytest.raises(InvalidArgumentError, match="cannot be used, expected PEM files of a certificate and its key"):
         server_context(certificate, certificate)
