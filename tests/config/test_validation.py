@@ -204,3 +204,10 @@ def test_the_models_file_stays_in_its_version_directory(filename: str) -> None:
         validate(parse(text, "config.pbtxt"), "m", "config.pbtxt", text)
     assert (caught.value.problems[0].line, caught.value.problems[0].field) == (1, "default_model_filename")
     validate(parse('default_model_filename: "onnx/model.onnx"', "c"), "m", "c")
+
+
+def test_a_datatype_by_a_number_that_means_nothing_is_refused() -> None:
+    text = 'input { name: "x" data_type: TYPE_FP32 dims: [ 1 ] }\noutput { name: "y" data_type: 32 dims: [ 1 ] }'
+    with pytest.raises(ConfigError, match="has a 'data_type' that there is none of") as caught:
+        validate(parse(text, "config.pbtxt"), "m", "config.pbtxt", text)
+    assert (caught.value.problems[0].line, caught.value.problems[0].got) == (2, "32")

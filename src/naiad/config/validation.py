@@ -129,6 +129,14 @@ def _check_tensor(kind: str, path: str, tensor: _Tensor, max_batch_size: int, re
     told = f"model {kind} '{tensor.name}'"
     if tensor.data_type == model_config_pb2.TYPE_INVALID:
         report.add(path, f"{told} must specify 'data_type' {end}", fix="write data_type: TYPE_FP32, or what it is")
+    elif tensor.data_type not in model_config_pb2.DataType.values():
+        report.add(
+            f"{path}.data_type",
+            f"{told} has a 'data_type' that there is none of {end}",
+            expected="a datatype's name",
+            got=str(tensor.data_type),
+            fix="write data_type: TYPE_FP32, or what it is",
+        )
     if not tensor.dims:
         without = ", without the batch dimension" if max_batch_size > 0 else ""
         report.add(

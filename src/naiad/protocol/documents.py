@@ -149,7 +149,8 @@ def _writer(field: FieldDescriptor) -> Callable[[Any], object]:
     """Return the function that turns one value of the field into its JSON form."""
     if field.enum_type is not None:
         names = field.enum_type.values_by_number
-        return lambda number: names[number].name
+        # A number without a name is written as it is, as protobuf's own JSON does it.
+        return lambda number: names[number].name if number in names else number
     if field.cpp_type in _64_BIT:
         return int if field.full_name in _NUMERIC_64_BIT else str
     return _WRITERS.get(field.cpp_type, lambda value: value)
