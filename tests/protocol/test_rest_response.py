@@ -143,3 +143,8 @@ def test_tensors_of_many_numbers_are_written_in_pieces_to_the_same_text(
     assert len(pieces) > 50
     assert b"".join(pieces) == b"".join(whole)
     assert length == whole_length
+
+
+def test_a_signalling_nan_is_written_like_any_other() -> None:
+    numbers = np.frombuffer(b"\x01\0\x80\x7f\0\0\x80\x3f", np.float32)
+    assert b'"data":[NaN,1.0]' in encode(output("A", "FP32", numbers)).buffers[0]

@@ -132,7 +132,11 @@ def test_an_output_sent_back_as_an_input_is_the_same(row: tuple[str, Array]) -> 
     document = b"".join(buffers).replace(b'"outputs"', b'"inputs"')
     (tensor,) = decode_infer(memoryview(document), None, MODEL, "", 1 << 26).request.inputs
     assert (tensor.datatype, tensor.shape) == (datatype, array.shape)
-    assert same(decoded(tensor), array)
+    if datatype == "FP64" and not np.isfinite(array).all():
+        # NaN and infinities are read by RapidJSON, in Triton too, which may be wrong in a double's last bit.
+        assert np.allclose(decoded(tensor), array, rtol=4e-16, atol=0, equal_nan=True)
+    else:
+        assert same(decoded(tensor), array)
 
 
 @given(st.lists(st.lists(st.integers(-(2**31), 2**31 - 1), min_size=2, max_size=2), min_size=1, max_size=5))

@@ -184,7 +184,8 @@ def encode(tensor: Array, datatype: str) -> Array | list[Any]:
     if datatype == "BYTES":
         return [_string(element) for element in tensor.ravel().tolist()]
     if datatype == "FP32":
-        return tensor.astype(np.float64).reshape(-1)
+        with np.errstate(invalid="ignore"):  # a signalling NaN becomes a quiet one, with a warning
+            return tensor.astype(np.float64).reshape(-1)
     if datatype not in _FORMS:
         raise InvalidArgumentError(
             f"sending {datatype} data via JSON is not supported. Please use the binary data format for output"
