@@ -185,9 +185,7 @@ def test_a_later_flag_is_refused_with_the_feature_and_what_to_do() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("flag", "value"), [("model-namespacing", "False"), ("allow-client-shm", "0"), ("rate-limit", "off")]
-)
+@pytest.mark.parametrize(("flag", "value"), [("model-namespacing", "False"), ("rate-limit", "off")])
 def test_a_later_flag_that_asks_for_nothing_is_let_through(flag: str, value: str) -> None:
     options.refuse_later_flag(LATER_FLAGS[flag], value)
 

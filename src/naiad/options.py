@@ -98,6 +98,13 @@ class ServerOptions:
             "Server", "How long a stopping server waits for requests in flight.", unit="s", minimum=0, maximum=_MAX_INT
         ),
     )
+    allow_client_shm: bool = _option(
+        False,
+        Flag(
+            "Server",
+            "Let clients register shared memory: any that this server's user may open can be read and written.",
+        ),
+    )
 
     model_repository: tuple[str, ...] = _option(
         (),
@@ -510,7 +517,6 @@ LATER_FLAGS: Mapping[str, LaterFlag] = {
             "model-load-gpu-limit",
         ),
         *_later("placing models on NUMA nodes", "host-policy"),
-        *_later("shared memory", "allow-client-shm", accepted=_OFF, advice="send tensors in the request"),
         *_later("the SageMaker endpoint", "allow-sagemaker", accepted=_OFF),
         *_later("the SageMaker endpoint", "sagemaker-port", "sagemaker-safe-port-range", "sagemaker-thread-count"),
         *_later("the Vertex AI endpoint", "allow-vertex-ai", accepted=_OFF),

@@ -26,6 +26,14 @@ class InputTensor(NamedTuple):
     data: Array | memoryview
 
 
+class SharedMemoryRange(NamedTuple):
+    """Where in a registered shared-memory region a tensor lies; `offset` and size in bytes, from the region's start."""
+
+    region: str
+    offset: int
+    size_bytes: int
+
+
 class RequestedOutput(NamedTuple):
     """An output the client asked for; `classification` > 0 asks for its top K classes instead of the tensor."""
 

@@ -65,6 +65,16 @@ class IndexEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedMemoryRegion:
+    """A region of shared memory that a client has registered: bytes `offset` to `offset + size_bytes` of `key`."""
+
+    name: str
+    key: str
+    offset: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Duration:
     """How often a thing happened and how long all of it took, in nanoseconds."""
 

@@ -50,7 +50,14 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     with ExitStack() as stack:
         triton = stack.enter_context(_Triton(script, repositories[0], folder / "triton.log"))
         # One model does not load, on purpose.
-        options = {"http_port": 0, "grpc_port": 0, "metrics_port": 0, "id": "triton", "exit_on_error": False}
+        options = {
+            "http_port": 0,
+            "grpc_port": 0,
+            "metrics_port": 0,
+            "id": "triton",
+            "exit_on_error": False,
+            "allow_client_shm": True,
+        }
         ours = stack.enter_context(naiad.Server(repositories[1], **options))
         yield Servers(triton.ports, Ports(*map(_port_of, (ours.http_url, ours.metrics_url, ours.grpc_url))))
 

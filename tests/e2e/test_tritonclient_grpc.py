@@ -215,14 +215,14 @@ def test_compression(client: Any, algorithm: str) -> None:
             "explicit model load / unload is not allowed if polling is enabled",
         ),
         (
-            lambda client: client.get_system_shared_memory_status(),
+            lambda client: client.register_system_shared_memory("region", "/key", 16),
             "StatusCode.UNIMPLEMENTED",
-            "the system shared memory extension is not supported by this server",
+            "Client shared memory is disabled. Start the server with '--allow-client-shm=true' to enable.",
         ),
         (
-            lambda client: client.get_cuda_shared_memory_status(),
-            "StatusCode.UNIMPLEMENTED",
-            "the CUDA shared memory extension is not supported by this server",
+            lambda client: client.get_cuda_shared_memory_status("region"),
+            "StatusCode.NOT_FOUND",
+            "Unable to find cuda shared memory region: 'region'",
         ),
         (
             lambda client: client.get_trace_settings(),

@@ -14,6 +14,7 @@ import pytest
 
 from naiad.errors import NaiadError
 from naiad.protocol.rest import decode_infer, encode_error, encode_infer, parse_header_length
+from naiad.protocol.shared_memory import no_regions
 from naiad.requests import InferRequest, InferResponse, InputTensor, OutputTensor
 from naiad.snapshots import ModelMetadata, TensorMetadata
 from naiad.tensors import DATATYPES, Array, decode_bytes
@@ -69,6 +70,8 @@ def exchange(name: str, body: bytes, header: str | None) -> tuple[int, bytes, in
     try:
         length = parse_header_length(None if header is None else header.encode(), len(body))
         request, encodings = decode_infer(memoryview(body), length, MODELS[name], "", 64 << 20)
+        for place in encodings.shared.values():
+            no_regions(place)
         buffers, json_length = encode_infer(identity(request), encodings, LABELS)
     except NaiadError as error:
         return error.http_status, encode_error(str(error)), None

@@ -6,8 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from naiad.errors import InvalidArgumentError
+from naiad.errors import InvalidArgumentError, NotFoundError
 from naiad.protocol.rest import decode_infer
+from naiad.requests import SharedMemoryRange
 from naiad.snapshots import ModelMetadata, TensorMetadata
 
 TENSOR = TensorMetadata("X", "FP32", (-1, 2))
@@ -59,3 +60,24 @@ def test_tensors_that_came_as_json_are_made_anew() -> None:
     text = b'{"inputs":[{"name":"X","datatype":"FP32","shape":[1,2],"data":[1,2]}]}'
     first, second = (decode_infer(memoryview(text), None, BATCHING, "", 1 << 20).request for _ in range(2))
     assert first.inputs[0].data is not second.inputs[0].data
+
+
+def test_tensors_in_shared_memory_are_looked_for_each_time() -> None:
+    place = {"shared_memory_region": "r", "shared_memory_offset": 8, "shared_memory_byte_size": 8}
+    tensor = {"name": "X", "datatype": "FP32", "shape": [1, 2], "parameters": place}
+    text = json.dumps({"inputs": [tensor], "outputs": [{"name": "Y", "parameters": place}]}).encode()
+    for found in (memoryview(bytes(8)), memoryview(bytes(range(8)))):
+        asked: list[SharedMemoryRange] = []
+
+        def view_range(
+            wanted: SharedMemoryRange, asked: list[SharedMemoryRange] = asked, found: memoryview = found
+        ) -> memoryview:
+            asked.append(wanted)
+            return found
+
+        decoded = decode_infer(memoryview(text), None, BATCHING, "", 1 << 20, view_range)
+        assert decoded.request.inputs[0].data is found
+        assert asked == [SharedMemoryRange("r", 8, 8)]
+        assert decoded.encodings.shared == {"Y": SharedMemoryRange("r", 8, 8)}
+    with pytest.raises(NotFoundError, match="Unable to find shared memory region: 'r'"):
+        decode_infer(memoryview(text), None, BATCHING, "", 1 << 20)

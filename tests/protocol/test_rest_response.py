@@ -10,7 +10,7 @@ import pytest
 from naiad.errors import InvalidArgumentError
 from naiad.protocol import rest_response
 from naiad.protocol.rest import EncodedInfer, OutputEncodings, encode_error, encode_infer
-from naiad.requests import InferResponse, OutputTensor, ParameterValue
+from naiad.requests import InferResponse, OutputTensor, ParameterValue, SharedMemoryRange
 from naiad.tensors import DATATYPES, Array
 
 PLAIN = OutputEncodings(batching=False)
@@ -148,3 +148,11 @@ def test_tensors_of_many_numbers_are_written_in_pieces_to_the_same_text(
 def test_a_signalling_nan_is_written_like_any_other() -> None:
     numbers = np.frombuffer(b"\x01\0\x80\x7f\0\0\x80\x3f", np.float32)
     assert b'"data":[NaN,1.0]' in encode(output("A", "FP32", numbers)).buffers[0]
+
+
+@pytest.mark.parametrize("all_binary", [False, True])
+def test_of_an_output_in_shared_memory_only_the_shape_is_told(all_binary: bool) -> None:
+    encodings = OutputEncodings(False, all_binary, shared={"Y": SharedMemoryRange("r", 0, 8)})
+    (text,), length = encode(output("Y", "FP16", np.zeros(4, np.float16)), encodings=encodings)
+    assert b'"outputs":[{"name":"Y","datatype":"FP16","shape":[4]}]' in text
+    assert length is None

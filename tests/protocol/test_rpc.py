@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from naiad.config.proto import service_pb2
 from naiad.errors import InternalError, InvalidArgumentError, NaiadError, NotFoundError, UnsupportedError
 from naiad.protocol import rpc
-from naiad.requests import InferRequest, InferResponse, OutputTensor, RequestedOutput
+from naiad.requests import InferRequest, InferResponse, OutputTensor, RequestedOutput, SharedMemoryRange
 from naiad.tensors import DATATYPES, encode_bytes
 
 Request = service_pb2.ModelInferRequest
@@ -272,7 +272,6 @@ TRITON_KEYS = (
             InvalidArgumentError,
             "invalid value type for 'classification' parameter, expected int64_param",
         ),
-        (_output(REGION, SIZE), NotFoundError, "Unable to find shared memory region: 'r'"),
         (
             _output(REGION, SIZE, ("classification", "int64_param", 2)),
             InvalidArgumentError,
@@ -318,6 +317,33 @@ def test_what_is_wrong_is_told_in_tritons_words(
         with pytest.raises(kind) as caught:
             read(proto)
         assert str(caught.value) == text
+
+
+def test_inputs_in_shared_memory_are_what_is_found_there() -> None:
+    asked: list[SharedMemoryRange] = []
+    found = memoryview(bytes(64))
+
+    def view_range(place: SharedMemoryRange) -> memoryview:
+        asked.append(place)
+        return found
+
+    proto = request()  # the tensor that is sent too is not looked at, as in Triton
+    for key, kind, value in (REGION, SIZE, ("shared_memory_offset", "int64_param", 8)):
+        setattr(proto.inputs[0].parameters[key], kind, value)
+    for _ in range(2):  # the second time from memory
+        (tensor,) = rpc.read_infer(memoryview(proto.SerializeToString())).to_request(view_range).inputs
+        assert tensor.data is found
+    assert asked == [SharedMemoryRange("r", 8, 64)] * 2
+
+
+def test_an_output_in_shared_memory_is_declared_and_answered_by_an_empty_tensor() -> None:
+    proto = request()
+    _output(REGION, SIZE)(proto)
+    declaration = rpc.read_infer(memoryview(proto.SerializeToString())).declaration
+    assert declaration.shared == {"OUTPUT0": SharedMemoryRange("r", 0, 64)}
+    told = service_pb2.ModelInferResponse.FromString(written(rpc.encode_infer(response(), (), {}, True, {"OUT"})))
+    assert [len(raw) > 0 for raw in told.raw_output_contents] == [False, True]
+    assert [output.name for output in told.outputs] == ["OUT", "TEXT"]
 
 
 @pytest.mark.parametrize(

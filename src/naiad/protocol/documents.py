@@ -14,9 +14,17 @@ from google.protobuf.message import Message
 
 from naiad.config.proto import ModelConfig
 from naiad.protocol.json_text import dumps
-from naiad.snapshots import Duration, IndexEntry, ModelMetadata, ModelStatistics, ServerMetadata, TensorMetadata
+from naiad.snapshots import (
+    Duration,
+    IndexEntry,
+    ModelMetadata,
+    ModelStatistics,
+    ServerMetadata,
+    SharedMemoryRegion,
+    TensorMetadata,
+)
 
-__all__ = ["dumps", "index", "model_config", "model_metadata", "server_metadata", "statistics"]
+__all__ = ["dumps", "index", "model_config", "model_metadata", "regions", "server_metadata", "statistics"]
 
 Document = dict[str, Any]
 
@@ -55,6 +63,14 @@ def _row(entry: IndexEntry) -> Document:
     if entry.reason:
         row["reason"] = entry.reason
     return row
+
+
+def regions(registered: Iterable[SharedMemoryRegion]) -> list[Document]:
+    """Return the body of `GET /v2/systemsharedmemory/status`."""
+    return [
+        {"name": region.name, "key": region.key, "offset": region.offset, "byte_size": region.size_bytes}
+        for region in registered
+    ]
 
 
 def statistics(models: Sequence[ModelStatistics]) -> Document:

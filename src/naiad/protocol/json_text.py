@@ -88,12 +88,13 @@ def nesting_error(prefix: str = "") -> InvalidArgumentError:
 def access_error(prefix: str, member: str, value: object, wanted: str) -> NaiadError:
     """Return Triton's error for a member that is `MISSING` or not of the kind `wanted`.
 
-    `prefix` is what the reader puts before it (`Unable to parse 'shape'`), `wanted` is Triton's name of the kind:
-    string, boolean, unsigned-integer, signed-integer, array or object.
+    `prefix` is what the reader puts before it (`Unable to parse 'shape'`), if anything; `wanted` is Triton's name of
+    the kind: string, boolean, unsigned-integer, signed-integer, array or object.
     """
+    lead = f"{prefix}: " if prefix else ""
     if value is MISSING:
-        return InternalError(f"{prefix}: attempt to access non-existing object member '{member}'")
-    return InternalError(f"{prefix}: attempt to access JSON non-{wanted} as {wanted}")
+        return InternalError(f"{lead}attempt to access non-existing object member '{member}'")
+    return InternalError(f"{lead}attempt to access JSON non-{wanted} as {wanted}")
 
 
 def string(document: Mapping[str, Any], member: str) -> str:

@@ -2,17 +2,18 @@
 """The `inputs` of an inference request over HTTP → `InputTensor`s, in two steps.
 
 `declare_inputs` reads what the JSON says, `place_inputs` gives each input its data: elements of the JSON, or bytes
-behind it (a view, never copied). A shared-memory region is never found: there are none yet.
+behind it, or in a shared-memory region (views, never copied).
 May import `errors`, `tensors`, `requests`, `snapshots` and its neighbours in `protocol`.
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple
 
-from naiad.errors import InvalidArgumentError, NotFoundError
+from naiad.errors import InvalidArgumentError
 from naiad.protocol import json_text, tensor_json
-from naiad.requests import InputTensor
+from naiad.protocol.shared_memory import ViewRange
+from naiad.requests import InputTensor, SharedMemoryRange
 from naiad.tensors import BYTES, DATATYPES, MAX_TENSOR_BYTES, Array
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -20,13 +21,16 @@ _INVALID_DATATYPE: Final = "<invalid>"  # how Triton's core names a datatype it 
 
 
 class DeclaredInput(NamedTuple):
-    """An input as the JSON declares it; without `data`, which came in the JSON, it has `size_bytes` behind the JSON."""
+    """An input as the JSON declares it: its `data` came in the JSON, or is at `place`.
+
+    `place` is how many bytes it takes behind the JSON, or where in a shared-memory region it lies.
+    """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
     data: Array | None
-    size_bytes: int
+    place: int | SharedMemoryRange
 
 
 def declare_inputs(
@@ -37,17 +41,16 @@ def declare_inputs(
     Raises:
         InternalError: a member is missing or of another kind (Triton's texts).
         InvalidArgumentError: not exactly one source of data, a datatype, shape or size that cannot be.
-        NotFoundError: the data is in a shared-memory region.
     """
     inputs: list[DeclaredInput] = []
     for entry in json_text.array(document, "inputs"):
-        size = _check_source(entry)
+        place = _check_source(entry)
         name = json_text.string(entry, "name")
         datatype = json_text.string(entry, "datatype")
         row = DATATYPES.get(datatype)
         shape, elements = _shape(entry, name, row.dtype.itemsize if row else 1)
         data: Array | None = None
-        if size is None and elements:
+        if place is None and elements:
             if row is None:
                 raise InvalidArgumentError(f"invalid datatype for input {name}")
             declaration = tensor_json.Declaration(name, row, elements)
@@ -55,36 +58,47 @@ def declare_inputs(
         elif row is None:
             datatype = _INVALID_DATATYPE
         # Of an input with no elements Triton does not look at the `data`: it has no bytes.
-        inputs.append(DeclaredInput(name, datatype, shape, data, size or 0))
+        inputs.append(DeclaredInput(name, datatype, shape, data, place or 0))
     return tuple(inputs)
 
 
-def place_inputs(declared: tuple[DeclaredInput, ...], tail: memoryview, model: str) -> tuple[InputTensor, ...]:
-    """Give the inputs their data; `tail` holds the binary ones, back to back in the order of the inputs.
+def place_inputs(
+    declared: tuple[DeclaredInput, ...], tail: memoryview, model: str, view_range: ViewRange
+) -> tuple[InputTensor, ...]:
+    """Give the inputs their data.
+
+    `tail` holds the binary ones, back to back in the order of the inputs; `view_range` finds those in shared memory.
 
     Raises:
-        InvalidArgumentError: bytes are missing or left over.
+        InvalidArgumentError: bytes are missing or left over, or beyond the end of a shared-memory region.
+        NotFoundError: there is no such region.
     """
     inputs: list[InputTensor] = []
     position = 0
-    for name, datatype, shape, data, size_bytes in declared:
-        if data is None:
-            start, position = position, position + size_bytes
+    for name, datatype, shape, data, place in declared:
+        if data is not None:
+            inputs.append(InputTensor(name, datatype, shape, data))
+        elif isinstance(place, SharedMemoryRange):
+            inputs.append(InputTensor(name, datatype, shape, view_range(place)))
+        else:
+            start, position = position, position + place
             if position > len(tail):
                 raise InvalidArgumentError(
                     f"unexpected size for input '{name}', expecting {position - len(tail)} additional bytes for model "
                     f"'{model}'"
                 )
             inputs.append(InputTensor(name, datatype, shape, tail[start:position]))
-        else:
-            inputs.append(InputTensor(name, datatype, shape, data))
     if position != len(tail):
         raise InvalidArgumentError(f"unexpected additional input data for model '{model}'")
     return tuple(inputs)
 
 
-def _check_source(entry: object) -> int | None:
-    """Check that an input has exactly one source of data; return its `binary_data_size`, None for JSON `data`."""
+def _check_source(entry: object) -> int | SharedMemoryRange | None:
+    """Check that an input has exactly one source of data.
+
+    Returns:
+        Its `binary_data_size`, its place in shared memory, or None for JSON `data`.
+    """
     if type(entry) is not dict:
         entry = _NOTHING
     parameters = entry.get("parameters")
@@ -99,30 +113,28 @@ def _check_source(entry: object) -> int | None:
             f"'shared_memory_region' in 'parameters'. But {f'set{found}' if found else 'no field is set'}"
         )
     if shared:
-        refuse_shared_memory(parameters)
+        return shared_memory_range(parameters)
     return json_text.unsigned(parameters["binary_data_size"], "binary_data_size") if binary else None
 
 
-def refuse_shared_memory(parameters: Mapping[str, Any]) -> NoReturn:
-    """Raise Triton's error for a tensor in a shared-memory region: none is ever there.
+def shared_memory_range(parameters: Mapping[str, Any]) -> SharedMemoryRange:
+    """Read where in shared memory a tensor lies; without an offset at the region's start.
 
     Raises:
-        InternalError: one of its parameters is of another kind.
-        NotFoundError: else.
+        InternalError: one of its parameters is of another kind (Triton's texts).
     """
     region = json_text.string(parameters, "shared_memory_region")
-    check_shared_memory_range(parameters)
-    raise NotFoundError(f"Unable to find shared memory region: '{region}'")
+    return SharedMemoryRange(region, *check_shared_memory_range(parameters))
 
 
-def check_shared_memory_range(parameters: Mapping[str, Any]) -> None:
-    """Check that offset and size of a shared-memory region, where given, are unsigned integers.
+def check_shared_memory_range(parameters: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the offset and the size of a tensor in shared memory, 0 where they are not given.
 
     Raises:
-        InternalError: they are something else (Triton's texts).
+        InternalError: they are not unsigned integers (Triton's texts).
     """
-    for member in ("shared_memory_offset", "shared_memory_byte_size"):
-        json_text.unsigned(parameters.get(member, 0), member)
+    offset = json_text.unsigned(parameters.get("shared_memory_offset", 0), "shared_memory_offset")
+    return offset, json_text.unsigned(parameters.get("shared_memory_byte_size", 0), "shared_memory_byte_size")
 
 
 def _shape(entry: Mapping[str, Any], name: str, item_bytes: int) -> tuple[tuple[int, ...], int]:

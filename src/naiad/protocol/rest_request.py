@@ -23,9 +23,10 @@ from naiad.protocol.rest_inputs import (
     check_shared_memory_range,
     declare_inputs,
     place_inputs,
-    refuse_shared_memory,
+    shared_memory_range,
 )
-from naiad.requests import InferRequest, InputTensor, RequestedOutput, id_prefix
+from naiad.protocol.shared_memory import ViewRange, no_regions
+from naiad.requests import InferRequest, InputTensor, RequestedOutput, SharedMemoryRange, id_prefix
 from naiad.snapshots import ModelMetadata
 from naiad.tensors import DATATYPES, Array, element_count
 
@@ -41,6 +42,7 @@ _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 class OutputEncodings(NamedTuple):
     """How the client wants the outputs: `binary` and `classification` by name, or all of them binary.
 
+    The outputs named in `shared` go into shared memory, so that the response says only that they are there.
     `batching` tells whether the first dimension is the batch, which classification must know.
     """
 
@@ -48,6 +50,7 @@ class OutputEncodings(NamedTuple):
     all_binary: bool = False
     binary: frozenset[str] = frozenset()
     classification: Mapping[str, int] = _NOTHING
+    shared: Mapping[str, SharedMemoryRange] = _NOTHING
 
 
 class DecodedInfer(NamedTuple):
@@ -75,7 +78,12 @@ def parse_header_length(value: bytes | None, body_length: int) -> int | None:
 
 
 def decode_infer(
-    body: memoryview, header_length: int | None, model: ModelMetadata, version: str, max_input_bytes: int
+    body: memoryview,
+    header_length: int | None,
+    model: ModelMetadata,
+    version: str,
+    max_input_bytes: int,
+    view_range: ViewRange = no_regions,
 ) -> DecodedInfer:
     """Read the body of `POST /v2/models/{m}/infer`.
 
@@ -86,6 +94,7 @@ def decode_infer(
         model: What the request is for.
         version: The version the client asked for; empty: none.
         max_input_bytes: The most bytes of JSON, of a tensor read from JSON, and of a raw body.
+        view_range: Finds the inputs that are in shared memory; they are what it returns.
 
     Raises:
         InternalError: not JSON, or JSON of another form (Triton's texts; status 500).
@@ -103,7 +112,7 @@ def decode_infer(
             "bytes. Use --http-max-input-size to increase the limit."
         )
     declared, outputs, encodings, rest = _read_form(body[:header_length], model, max_input_bytes)
-    inputs = place_inputs(declared, body[header_length:], model.name)
+    inputs = place_inputs(declared, body[header_length:], model.name, view_range)
     return DecodedInfer(InferRequest(model.name, inputs, outputs, version, *rest), encodings)
 
 
@@ -206,25 +215,28 @@ def _outputs(
     outputs: list[RequestedOutput] = []
     binary: list[str] = []
     classification: dict[str, int] = {}
+    shared: dict[str, SharedMemoryRange] = {}
     for entry in json_text.array(document, "outputs"):
         member = entry if type(entry) is dict else _NOTHING
         name = json_text.string(member, "name")
-        classes, is_binary = 0, False
+        classes, is_binary, place = 0, False, None
         parameters = member.get("parameters")
         if type(parameters) is dict and parameters:
-            classes, is_binary = _output_parameters(parameters)
+            classes, is_binary, place = _output_parameters(parameters)
         if is_binary:
             binary.append(name)
         if classes:
             classification[name] = classes
+        if place is not None:
+            shared[name] = place
         outputs.append(RequestedOutput(name, classes))
     if not outputs:
         return (), encodings
-    return tuple(outputs), OutputEncodings(encodings.batching, False, frozenset(binary), classification)
+    return tuple(outputs), OutputEncodings(encodings.batching, False, frozenset(binary), classification, shared)
 
 
-def _output_parameters(parameters: Mapping[str, Any]) -> tuple[int, bool]:
-    """Return an output's `classification` (0: none) and `binary_data`."""
+def _output_parameters(parameters: Mapping[str, Any]) -> tuple[int, bool, SharedMemoryRange | None]:
+    """Return an output's `classification` (0: none), `binary_data`, and place in shared memory, if it has one."""
     check_shared_memory_range(parameters)
     classes = json_text.unsigned(parameters.get("classification", 0), "classification", "set")
     binary = json_text.boolean(parameters.get("binary_data", False), "binary_data")
@@ -232,8 +244,8 @@ def _output_parameters(parameters: Mapping[str, Any]) -> tuple[int, bool]:
         for other, is_set in (("classification", "classification" in parameters), ("binary_data", binary)):
             if is_set:
                 raise InvalidArgumentError(f"Output can't set both 'shared_memory_region' and '{other}'")
-        refuse_shared_memory(parameters)
-    return classes, binary
+        return classes, binary, shared_memory_range(parameters)
+    return classes, binary, None
 
 
 def _decode_raw(body: memoryview, model: ModelMetadata, version: str, max_input_bytes: int) -> DecodedInfer:

@@ -56,7 +56,9 @@ def encode_infer(
             shape, data = classify(data, datatype, count, labels.get(name, ()), encodings.batching)  # noqa: PLW2901
             datatype = "BYTES"  # noqa: PLW2901
         output: dict[str, Any] = {"name": name, "datatype": datatype, "shape": shape}
-        if encodings.all_binary or name in encodings.binary:
+        if name in encodings.shared:
+            pass  # it is where the client wanted it, of which Triton says nothing
+        elif encodings.all_binary or name in encodings.binary:
             buffer = _raw(data, datatype)
             output["parameters"] = {"binary_data_size": len(buffer)}
             if buffer:

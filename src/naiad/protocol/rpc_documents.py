@@ -11,7 +11,15 @@ from google.protobuf.message import DecodeError, Message
 
 from naiad.config.proto import ModelConfig, service_pb2
 from naiad.errors import InternalError
-from naiad.snapshots import Duration, IndexEntry, ModelMetadata, ModelStatistics, ServerMetadata, TensorMetadata
+from naiad.snapshots import (
+    Duration,
+    IndexEntry,
+    ModelMetadata,
+    ModelStatistics,
+    ServerMetadata,
+    SharedMemoryRegion,
+    TensorMetadata,
+)
 
 M = TypeVar("M", bound=Message)
 
@@ -89,6 +97,18 @@ def _row(entry: IndexEntry) -> service_pb2.RepositoryIndexResponse.ModelIndex:
         state=entry.state.value if entry.state is not None else "",
         reason=entry.reason,
     )
+
+
+def regions(registered: Iterable[SharedMemoryRegion]) -> bytes:
+    """Write a `SystemSharedMemoryStatusResponse`."""
+    return service_pb2.SystemSharedMemoryStatusResponse(
+        regions={
+            region.name: service_pb2.SystemSharedMemoryStatusResponse.RegionStatus(
+                name=region.name, key=region.key, offset=region.offset, byte_size=region.size_bytes
+            )
+            for region in registered
+        }
+    ).SerializeToString()
 
 
 def statistics(models: Sequence[ModelStatistics]) -> bytes:

@@ -4,22 +4,23 @@
 Mirrors KServe v2's gRPC protocol with Triton's parameters: what Triton's gRPC front end checks is checked here, in its
 order and with its texts; names, shapes, datatypes and byte sizes are the engine's to hold against the model. Raw
 tensors stay views of the message.
-May import protobuf, numpy, `errors`, `tensors`, `requests`, `config.proto` and `rpc_wire`.
+May import protobuf, numpy, `errors`, `tensors`, `requests`, `config.proto`, `rpc_wire` and `shared_memory`.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from google.protobuf.message import DecodeError
 
 from naiad.config.proto import service_pb2
-from naiad.errors import InternalError, InvalidArgumentError, NaiadError, NotFoundError, UnsupportedError
+from naiad.errors import InternalError, InvalidArgumentError, NaiadError, UnsupportedError
 from naiad.protocol.rpc_wire import split_infer_request
-from naiad.requests import InferRequest, InputTensor, RequestedOutput
+from naiad.protocol.shared_memory import ViewRange, no_regions
+from naiad.requests import InferRequest, InputTensor, RequestedOutput, SharedMemoryRange
 from naiad.tensors import BYTES, DATATYPES, Array, encode_bytes
 
 _INVALID_DATATYPE: Final = "<invalid>"  # how Triton's core names a datatype it does not know
@@ -42,13 +43,13 @@ _CONTENTS: Final = (
 
 
 class _Input(NamedTuple):
-    """An input as it is declared. `contents` is its typed data, None without any; `region` its shared memory."""
+    """An input as it is declared. `contents` is its typed data, if any; `place` where it is, if in shared memory."""
 
     name: str
     datatype: str
     shape: tuple[int, ...]
     contents: service_pb2.InferTensorContents | None
-    region: str
+    place: SharedMemoryRange | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,13 +57,14 @@ class Declaration:
     """All of a request but its id and its raw tensors; the same for many requests, so worked out once.
 
     `fault` is what is wrong with it, to be raised once the model is known, as Triton does. `enable_empty_final` asks
-    for a response that only says that it is the last.
+    for a response that only says that it is the last. `shared` tells which outputs go where in shared memory.
     """
 
     model_name: str
     model_version: str
     inputs: tuple[_Input, ...] = ()
     outputs: tuple[RequestedOutput, ...] = ()
+    shared: Mapping[str, SharedMemoryRange] = field(default_factory=dict)
     hints: Mapping[str, Any] = field(default_factory=dict)
     enable_empty_final: bool = False
     fault: NaiadError | None = None
@@ -75,8 +77,8 @@ class RpcRequest(NamedTuple):
     id: str
     raws: tuple[memoryview, ...]
 
-    def to_request(self) -> InferRequest:
-        """Return the request for the engine.
+    def to_request(self, view_range: ViewRange = no_regions) -> InferRequest:
+        """Return the request for the engine; `view_range` finds the inputs that are in shared memory.
 
         Raises:
             InvalidArgumentError: parameters or data are wrong (Triton's texts).
@@ -88,11 +90,11 @@ class RpcRequest(NamedTuple):
             # A new one: an error that is kept and raised again keeps the frames of every time, and their messages.
             raise type(declaration.fault)(*declaration.fault.args)
         inputs = declaration.inputs
-        if len(inputs) == 1 and len(self.raws) == 1 and inputs[0].contents is None:
-            only = inputs[0]
+        only = inputs[0] if len(inputs) == 1 and len(self.raws) == 1 else None
+        if only is not None and only.contents is None and only.place is None:
             tensors: tuple[InputTensor, ...] = (InputTensor(only.name, only.datatype, only.shape, self.raws[0]),)
         else:
-            tensors = _tensors(declaration, self.raws)
+            tensors = _tensors(declaration, self.raws, view_range)
         return InferRequest(
             declaration.model_name,
             tensors,
@@ -137,10 +139,10 @@ def _declaration(proto: service_pb2.ModelInferRequest) -> Declaration:
     try:
         hints, enable_empty_final = _parameters(proto.parameters)
         inputs = tuple([_input(entry) for entry in proto.inputs])
-        outputs = tuple([_output(entry) for entry in proto.outputs])
+        outputs, shared = _outputs(proto.outputs)
     except NaiadError as fault:
         return Declaration(proto.model_name, proto.model_version, fault=fault)
-    return Declaration(proto.model_name, proto.model_version, inputs, outputs, hints, enable_empty_final)
+    return Declaration(proto.model_name, proto.model_version, inputs, outputs, shared, hints, enable_empty_final)
 
 
 def read_version(text: str) -> str:
@@ -240,13 +242,13 @@ def _custom(key: str, parameter: service_pb2.InferParameter) -> str | int | bool
 def _input(entry: service_pb2.ModelInferRequest.InferInputTensor) -> _Input:
     datatype = entry.datatype if entry.datatype in DATATYPES else _INVALID_DATATYPE
     contents = entry.contents if entry.HasField("contents") else None
-    return _Input(entry.name, datatype, tuple(entry.shape), contents, _region(entry.name, entry.parameters))
+    return _Input(entry.name, datatype, tuple(entry.shape), contents, _place(entry.name, entry.parameters))
 
 
-def _region(tensor: str, parameters: Mapping[str, service_pb2.InferParameter]) -> str:
-    """Return the shared-memory region that a tensor's parameters name; empty for none."""
+def _place(tensor: str, parameters: Mapping[str, service_pb2.InferParameter]) -> SharedMemoryRange | None:
+    """Return where in shared memory a tensor's parameters say that it is; None if they don't."""
     if "shared_memory_region" not in parameters:
-        return ""
+        return None
     for key, kind in _REGION_PARAMETERS:
         if key in parameters and parameters[key].WhichOneof("parameter_choice") != kind:
             raise InvalidArgumentError(
@@ -257,7 +259,9 @@ def _region(tensor: str, parameters: Mapping[str, service_pb2.InferParameter]) -
             "'shared_memory_byte_size' must be specified along with 'shared_memory_region' parameter for tensor "
             f"'{tensor}'"
         )
-    return parameters["shared_memory_region"].string_param
+    offset = parameters["shared_memory_offset"].int64_param if "shared_memory_offset" in parameters else 0
+    size_bytes = parameters["shared_memory_byte_size"].int64_param
+    return SharedMemoryRange(parameters["shared_memory_region"].string_param, offset, size_bytes)
 
 
 _REGION_PARAMETERS: Final = (
@@ -267,28 +271,33 @@ _REGION_PARAMETERS: Final = (
 )
 
 
-def _output(entry: service_pb2.ModelInferRequest.InferRequestedOutputTensor) -> RequestedOutput:
-    region = _region(entry.name, entry.parameters)
-    classes = 0
-    if "classification" in entry.parameters:
-        parameter = entry.parameters["classification"]
-        if parameter.WhichOneof("parameter_choice") != "int64_param":
-            raise InvalidArgumentError("invalid value type for 'classification' parameter, expected int64_param")
-        classes = parameter.int64_param
-        if classes <= 0:
-            raise InvalidArgumentError("invalid value for 'classification' parameter, expected >= 0")
-        if region:
-            raise InvalidArgumentError("output can't set both 'shared_memory_region' and 'classification'")
-    if region:
-        _refuse_region(region)
-    return RequestedOutput(entry.name, classes)
+def _outputs(
+    entries: Iterable[service_pb2.ModelInferRequest.InferRequestedOutputTensor],
+) -> tuple[tuple[RequestedOutput, ...], Mapping[str, SharedMemoryRange]]:
+    """Return the requested outputs, and which of them go where in shared memory."""
+    outputs: list[RequestedOutput] = []
+    shared: dict[str, SharedMemoryRange] = {}
+    for entry in entries:
+        place = _place(entry.name, entry.parameters)
+        classes = _classes(entry.parameters, place) if "classification" in entry.parameters else 0
+        if place is not None:
+            shared[entry.name] = place
+        outputs.append(RequestedOutput(entry.name, classes))
+    return tuple(outputs), shared
 
 
-def _refuse_region(region: str) -> NoReturn:
-    raise NotFoundError(f"Unable to find shared memory region: '{region}'")
+def _classes(parameters: Mapping[str, service_pb2.InferParameter], place: SharedMemoryRange | None) -> int:
+    parameter = parameters["classification"]
+    if parameter.WhichOneof("parameter_choice") != "int64_param":
+        raise InvalidArgumentError("invalid value type for 'classification' parameter, expected int64_param")
+    if parameter.int64_param <= 0:
+        raise InvalidArgumentError("invalid value for 'classification' parameter, expected >= 0")
+    if place is not None:
+        raise InvalidArgumentError("output can't set both 'shared_memory_region' and 'classification'")
+    return parameter.int64_param
 
 
-def _tensors(declaration: Declaration, raws: tuple[memoryview, ...]) -> tuple[InputTensor, ...]:
+def _tensors(declaration: Declaration, raws: tuple[memoryview, ...], view_range: ViewRange) -> tuple[InputTensor, ...]:
     """Give each input its data; raw tensors come in the order of the inputs that need one, surplus ones are ignored."""
     model = declaration.model_name
     left = iter(raws)
@@ -296,14 +305,14 @@ def _tensors(declaration: Declaration, raws: tuple[memoryview, ...]) -> tuple[In
     for entry in declaration.inputs:
         name, contents = entry.name, entry.contents
         data: Array | memoryview | None
-        if entry.region:
+        if entry.place is not None:
             if contents is not None:
                 raise InvalidArgumentError(
                     f"unexpected 'content' provided when using shared memory for input tensor '{name}' for model "
                     f"'{model}'"
                 )
-            _refuse_region(entry.region)
-        if contents is not None:
+            data = view_range(entry.place)
+        elif contents is not None:
             if raws:
                 raise InvalidArgumentError(
                     f"contents field must not be specified when using raw_input_contents for '{name}' for model "

@@ -6,7 +6,7 @@ remembered. Mirrors KServe v2's gRPC protocol with Triton's classification and p
 May import `errors`, `tensors`, `requests`, `config.proto`, `rpc_wire` and `classification`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -34,6 +34,7 @@ def encode_infer(
     requested: tuple[RequestedOutput, ...],
     labels: Mapping[str, tuple[str, ...]],
     batching: bool,
+    shared: Container[str] = (),
 ) -> EncodedMessage:
     """Write a `ModelInferResponse`.
 
@@ -42,11 +43,12 @@ def encode_infer(
         requested: The outputs that the request asked for, some perhaps classified.
         labels: The model's class labels by output.
         batching: Whether the first dimension is the batch, which classification must know.
+        shared: The outputs that are in shared memory, of which only an empty tensor is sent.
 
     Raises:
         InvalidArgumentError: an output cannot be classified (Triton's texts).
     """
-    return _join(_fields(response, _classes(requested), labels, batching))
+    return _join(_fields(response, _classes(requested), labels, batching, shared))
 
 
 def encode_stream_response(
@@ -54,6 +56,7 @@ def encode_stream_response(
     requested: tuple[RequestedOutput, ...],
     labels: Mapping[str, tuple[str, ...]],
     batching: bool,
+    shared: Container[str] = (),
 ) -> EncodedMessage:
     """Write a `ModelStreamInferResponse`, with the parameter `triton_final_response`.
 
@@ -61,7 +64,7 @@ def encode_stream_response(
         InvalidArgumentError: as `encode_infer`.
     """
     told = response._replace(parameters={**response.parameters, "triton_final_response": response.final})
-    fields = _fields(told, _classes(requested), labels, batching)
+    fields = _fields(told, _classes(requested), labels, batching, shared)
     return _join([field_head(2, sum(map(len, fields))), *fields])
 
 
@@ -84,7 +87,11 @@ def _classes(requested: tuple[RequestedOutput, ...]) -> Mapping[str, int]:
 
 
 def _fields(
-    response: InferResponse, classes: Mapping[str, int], labels: Mapping[str, tuple[str, ...]], batching: bool
+    response: InferResponse,
+    classes: Mapping[str, int],
+    labels: Mapping[str, tuple[str, ...]],
+    batching: bool,
+    shared: Container[str],
 ) -> list[_Buffer]:
     """Write the fields in the order of their numbers, which protobuf's own writers keep."""
     fields: list[_Buffer] = [_model(response.model_name, response.model_version)]
@@ -98,7 +105,7 @@ def _fields(
             shape, data = classify(data, datatype, classes[name], labels.get(name, ()), batching)  # noqa: PLW2901
             datatype = "BYTES"  # noqa: PLW2901
         fields.append(_output(name, datatype, shape))
-        raw = _raw(data, datatype)
+        raw = b"" if name in shared else _raw(data, datatype)
         raws += (field_head(6, len(raw)), raw)
     return fields + raws
 

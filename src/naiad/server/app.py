@@ -32,6 +32,7 @@ from naiad.server.http.listener import HttpServer
 from naiad.server.http.routes import inference_api
 from naiad.server.http.slow_work import SlowWork
 from naiad.server.memory import IdleTrimmer
+from naiad.shm.regions import Regions
 from naiad.snapshots import IndexEntry, ServerMetadata
 from naiad.telemetry import metrics
 from naiad.vision.metadata import inject_metadata
@@ -40,6 +41,7 @@ EXTENSIONS = (
     "classification",
     "model_repository",
     "model_configuration",
+    "system_shared_memory",
     "binary_tensor_data",
     "parameters",
     "statistics",
@@ -76,14 +78,15 @@ class App:
             load_thread_count=options.model_load_thread_count,
             strict_readiness=options.strict_readiness,
         )
-        self.dataplane = DataPlane(self._catalog, ServerMetadata(options.id, __version__, EXTENSIONS))
+        self.dataplane = DataPlane(self._catalog, ServerMetadata(options.id, __version__, _extensions(options)))
+        regions = Regions(allowed=options.allow_client_shm)
         settings, budget = _http_settings(options), BodyBudget(options.http_max_bytes_in_flight)
         self._slow_work = SlowWork()
         self._trimmer = IdleTrimmer(budget)
-        api = inference_api(self.dataplane, self._slow_work, budget, options.http_max_input_size)
+        api = inference_api(self.dataplane, regions, self._slow_work, budget, options.http_max_input_size)
         self._http = HttpServer(api, settings, budget)
         self._grpc = GrpcServer(
-            inference_services(self.dataplane),
+            inference_services(self.dataplane, regions),
             grpc_settings(options),
             BodyBudget(options.grpc_max_bytes_in_flight),
             self._slow_work,
@@ -251,6 +254,10 @@ def _reachable(address: str) -> str:
     if address in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
         return "127.0.0.1"
     return f"[{address}]" if ":" in address else address
+
+
+def _extensions(options: ServerOptions) -> tuple[str, ...]:
+    return tuple(name for name in EXTENSIONS if name != "system_shared_memory" or options.allow_client_shm)
 
 
 def _http_settings(options: ServerOptions) -> HttpSettings:

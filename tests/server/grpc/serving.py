@@ -27,6 +27,7 @@ from naiad.server.grpc.listener import GrpcServer
 from naiad.server.grpc.services import inference_services
 from naiad.server.http.bodies import BodyBudget
 from naiad.server.http.slow_work import SlowWork
+from naiad.shm.regions import Regions
 from naiad.snapshots import IndexEntry, ModelMetadata, ModelState, ModelStatistics, ServerMetadata, TensorMetadata
 
 T = TypeVar("T")
@@ -110,7 +111,8 @@ class Served:
         self.budget = budget
         self.slow_work = SlowWork()
         dataplane = DataPlane(self.catalog, ServerMetadata("naiad", "0", ("parameters",)))
-        self.server = GrpcServer(inference_services(dataplane), settings, budget, self.slow_work)
+        self.regions = Regions(allowed=False)
+        self.server = GrpcServer(inference_services(dataplane, self.regions), settings, budget, self.slow_work)
         self.loop = asyncio.new_event_loop()
 
     @property

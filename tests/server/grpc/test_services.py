@@ -98,6 +98,10 @@ NO_CONTROL = (
     grpc.StatusCode.UNAVAILABLE,
     "explicit model load / unload is not allowed if polling is enabled",
 )
+NO_SHARED_MEMORY = (
+    grpc.StatusCode.UNIMPLEMENTED,
+    "Client shared memory is disabled. Start the server with '--allow-client-shm=true' to enable.",
+)
 UNKNOWN = (grpc.StatusCode.NOT_FOUND, "Request for unknown model: 'nobody' is not found")
 
 
@@ -136,16 +140,10 @@ UNKNOWN = (grpc.StatusCode.NOT_FOUND, "Request for unknown model: 'nobody' is no
             pb.TraceSettingRequest(),
             (grpc.StatusCode.UNIMPLEMENTED, "the trace extension is not supported by this server"),
         ),
-        (
-            "SystemSharedMemoryStatus",
-            pb.SystemSharedMemoryStatusRequest(),
-            (grpc.StatusCode.UNIMPLEMENTED, "the system shared memory extension is not supported by this server"),
-        ),
-        (
-            "CudaSharedMemoryStatus",
-            pb.CudaSharedMemoryStatusRequest(),
-            (grpc.StatusCode.UNIMPLEMENTED, "the CUDA shared memory extension is not supported by this server"),
-        ),
+        ("SystemSharedMemoryRegister", pb.SystemSharedMemoryRegisterRequest(name="r"), NO_SHARED_MEMORY),
+        ("SystemSharedMemoryUnregister", pb.SystemSharedMemoryUnregisterRequest(), NO_SHARED_MEMORY),
+        ("CudaSharedMemoryRegister", pb.CudaSharedMemoryRegisterRequest(name="r"), NO_SHARED_MEMORY),
+        ("CudaSharedMemoryUnregister", pb.CudaSharedMemoryUnregisterRequest(), NO_SHARED_MEMORY),
         (
             "LogSettings",
             pb.LogSettingsRequest(),

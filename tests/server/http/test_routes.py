@@ -25,6 +25,7 @@ from naiad.server.http.exchange import Exchange
 from naiad.server.http.handlers.metrics import metrics_handler
 from naiad.server.http.routes import inference_api
 from naiad.server.http.slow_work import SlowWork
+from naiad.shm.regions import Regions
 from naiad.snapshots import IndexEntry, ModelMetadata, ModelState, ModelStatistics, ServerMetadata, TensorMetadata
 
 
@@ -112,7 +113,8 @@ class Api:
         self.budget = BodyBudget()
         self.slow_work = SlowWork()
         dataplane = DataPlane(self.catalog, ServerMetadata("naiad", "1.0", ("binary_tensor_data",)))
-        self.handler = inference_api(dataplane, self.slow_work, self.budget, max_input_bytes=4_000_000)
+        regions = Regions(allowed=False)
+        self.handler = inference_api(dataplane, regions, self.slow_work, self.budget, max_input_bytes=4_000_000)
         self._answer: asyncio.Future[Answer] | None = None
 
     def answer(self, exchange: Exchange, status: int, headers: Headers, buffers: Sequence[bytes | memoryview]) -> None:
@@ -373,8 +375,6 @@ class TestRefused:
             ("POST", "/v2/repository/models/m/unload", 503,
              "explicit model load / unload is not allowed if polling is enabled"),
             ("POST", "/v2/repository/r/models/m/load", 501, "'repository_name' specification is not supported"),
-            ("GET", "/v2/systemsharedmemory/status", 501, "system shared memory"),
-            ("GET", "/v2/cudasharedmemory/region/r/status", 501, "CUDA shared memory"),
             ("POST", "/v2/systemsharedmemory/region/r/register", 501,
              "Client shared memory is disabled. Start the server with '--allow-client-shm=true' to enable."),
             ("POST", "/v2/cudasharedmemory/unregister", 501,

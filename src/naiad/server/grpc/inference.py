@@ -18,6 +18,8 @@ from naiad.protocol.rpc import (
 )
 from naiad.requests import InferResponse
 from naiad.server.grpc.call import Call
+from naiad.shm.outputs import SharedOutputs
+from naiad.shm.regions import Regions
 
 _IN_FLIGHT_PER_STREAM = 256
 _UNSENT_BYTES_PER_STREAM = 16 * 1024 * 1024
@@ -25,10 +27,11 @@ _UNSENT_BYTES_PER_STREAM = 16 * 1024 * 1024
 
 
 class InferenceMethods:
-    """Answers inference calls."""
+    """Answers inference calls; tensors may be in `regions`."""
 
-    def __init__(self, dataplane: DataPlane) -> None:
+    def __init__(self, dataplane: DataPlane, regions: Regions) -> None:
         self._dataplane = dataplane
+        self._regions = regions
 
     def infer(self, call: Call, message: memoryview) -> None:
         """`ModelInfer`."""
@@ -37,37 +40,47 @@ class InferenceMethods:
         model = self._dataplane.find(declaration.model_name, read_version(declaration.model_version))
         if model.config.model_transaction_policy.decoupled:
             raise UnsupportedError("ModelInfer RPC doesn't support models with decoupled transaction policy")
-        on_response = partial(_on_response, call, model, request)
-        ticket = self._dataplane.infer(model, request.to_request(), on_response)
+        wanted = request.to_request(self._regions.readable)
+        shared = SharedOutputs(self._regions, declaration.shared) if declaration.shared else None
+        on_response = partial(_on_response, call, model, request, shared)
+        ticket = self._dataplane.infer(model, wanted, on_response)
         if call.waiting:
             call.on_cancel = ticket.cancel
 
     def stream(self, call: Call) -> "InferenceStream":
         """`ModelStreamInfer`."""
-        return InferenceStream(call, self._dataplane)
+        return InferenceStream(call, self._dataplane, self._regions)
 
 
-def _on_response(call: Call, model: Model, request: RpcRequest, response: InferResponse | NaiadError) -> None:
-    call.run(_answer, call, model, request, response)
+def _on_response(
+    call: Call, model: Model, request: RpcRequest, shared: SharedOutputs | None, response: InferResponse | NaiadError
+) -> None:
+    call.run(_answer, call, model, request, shared, response)
 
 
-def _answer(call: Call, model: Model, request: RpcRequest, response: InferResponse | NaiadError) -> None:
+def _answer(
+    call: Call, model: Model, request: RpcRequest, shared: SharedOutputs | None, response: InferResponse | NaiadError
+) -> None:
     if isinstance(response, NaiadError):
         call.fail(response)
         return
-    metadata = model.metadata
-    encoded = encode_infer(response, request.declaration.outputs, metadata.labels, metadata.max_batch_size > 0)
+    if shared is not None:
+        shared.write(response)
+    declaration, metadata = request.declaration, model.metadata
+    batching = metadata.max_batch_size > 0
+    encoded = encode_infer(response, declaration.outputs, metadata.labels, batching, declaration.shared)
     call.respond(encoded, compress_it=True)
 
 
 class _Entry:
     """One request of a stream: `answers` wait for their turn until `done`."""
 
-    __slots__ = ("answers", "done", "fault", "model", "request", "ticket")
+    __slots__ = ("answers", "done", "fault", "model", "request", "shared", "ticket")
 
     def __init__(self, request: RpcRequest) -> None:
         self.request = request
         self.model: Model | None = None
+        self.shared: SharedOutputs | None = None
         self.ticket: Ticket | None = None
         self.answers: list[EncodedMessage] = []
         self.done = False
@@ -88,9 +101,10 @@ class InferenceStream:
     the metadata `triton_grpc_error`: then the first failure ends it with a status.
     """
 
-    def __init__(self, call: Call, dataplane: DataPlane) -> None:
+    def __init__(self, call: Call, dataplane: DataPlane, regions: Regions) -> None:
         self._call = call
         self._dataplane = dataplane
+        self._regions = regions
         self._strict = ("triton_grpc_error", b"true") in call.head.metadata
         self._in_order: deque[_Entry] = deque()
         self._under_way: set[_Entry] = set()
@@ -110,7 +124,9 @@ class InferenceStream:
     def _submit(self, entry: _Entry) -> None:
         declaration = entry.request.declaration
         entry.model = model = self._dataplane.find(declaration.model_name, read_version(declaration.model_version))
-        request = entry.request.to_request()
+        request = entry.request.to_request(self._regions.readable)
+        if declaration.shared:
+            entry.shared = SharedOutputs(self._regions, declaration.shared)
         if not entry.decoupled:
             self._in_order.append(entry)
         self._under_way.add(entry)
@@ -144,9 +160,12 @@ class InferenceStream:
                 self._call.send(encode_stream_response(told, (), {}, False), compress_it=True)
             self._end_if_done()
             return
+        batching = metadata.max_batch_size > 0
         try:
+            if entry.shared is not None:
+                entry.shared.write(response)
             encoded = encode_stream_response(
-                response, declaration.outputs, metadata.labels, metadata.max_batch_size > 0
+                response, declaration.outputs, metadata.labels, batching, declaration.shared
             )
         except NaiadError as error:
             self._fail(entry, error, (response.model_name, response.model_version))

@@ -11,29 +11,26 @@ from naiad.errors import NaiadError, UnsupportedError
 from naiad.server.grpc.call import Call, Method, Methods
 from naiad.server.grpc.inference import InferenceMethods
 from naiad.server.grpc.information import InformationMethods
+from naiad.server.grpc.shared_memory import SharedMemoryMethods
+from naiad.shm.regions import Regions
 
 _SERVICE = "/inference.GRPCInferenceService"
 
 
 _NOT_YET = {
-    "SystemSharedMemoryStatus": "the system shared memory extension",
-    "SystemSharedMemoryRegister": "the system shared memory extension",
-    "SystemSharedMemoryUnregister": "the system shared memory extension",
-    "CudaSharedMemoryStatus": "the CUDA shared memory extension",
-    "CudaSharedMemoryRegister": "the CUDA shared memory extension",
-    "CudaSharedMemoryUnregister": "the CUDA shared memory extension",
     "TraceSetting": "the trace extension",
     "LogSettings": "the logging extension",
 }
 
 
-def inference_services(dataplane: DataPlane) -> Methods:
-    """Return the methods of the gRPC port."""
-    return dict(_methods(dataplane))
+def inference_services(dataplane: DataPlane, regions: Regions) -> Methods:
+    """Return the methods of the gRPC port; tensors may be in `regions`."""
+    return dict(_methods(dataplane, regions))
 
 
-def _methods(dataplane: DataPlane) -> Iterator[tuple[str, Method]]:
-    information, inference = InformationMethods(dataplane), InferenceMethods(dataplane)
+def _methods(dataplane: DataPlane, regions: Regions) -> Iterator[tuple[str, Method]]:
+    information, inference = InformationMethods(dataplane), InferenceMethods(dataplane, regions)
+    shared_memory = SharedMemoryMethods(regions)
     yield "/grpc.health.v1.Health/Check", Method(information.health)
     yield f"{_SERVICE}/ServerLive", Method(information.server_live)
     yield f"{_SERVICE}/ServerReady", Method(information.server_ready)
@@ -47,6 +44,12 @@ def _methods(dataplane: DataPlane) -> Iterator[tuple[str, Method]]:
     yield f"{_SERVICE}/RepositoryModelUnload", Method(information.repository_model_unload)
     yield f"{_SERVICE}/ModelInfer", Method(inference.infer)
     yield f"{_SERVICE}/ModelStreamInfer", Method(stream=inference.stream)
+    yield f"{_SERVICE}/SystemSharedMemoryStatus", Method(shared_memory.status)
+    yield f"{_SERVICE}/SystemSharedMemoryRegister", Method(shared_memory.register)
+    yield f"{_SERVICE}/SystemSharedMemoryUnregister", Method(shared_memory.unregister)
+    yield f"{_SERVICE}/CudaSharedMemoryStatus", Method(shared_memory.cuda_status)
+    yield f"{_SERVICE}/CudaSharedMemoryRegister", Method(shared_memory.cuda_register)
+    yield f"{_SERVICE}/CudaSharedMemoryUnregister", Method(shared_memory.cuda_unregister)
     for name, feature in _NOT_YET.items():
         yield f"{_SERVICE}/{name}", Method(refusal(UnsupportedError(f"{feature} is not supported by this server")))
 

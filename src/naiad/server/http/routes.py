@@ -7,28 +7,35 @@ from naiad.engine.dataplane import DataPlane
 from naiad.server.http.bodies import BodyBudget
 from naiad.server.http.handlers.inference import InferenceHandler
 from naiad.server.http.handlers.information import InformationHandlers
+from naiad.server.http.handlers.shared_memory import SharedMemoryHandlers
 from naiad.server.http.handlers.unsupported import (
     MODEL_CONTROL_OFF,
     NO_REPOSITORY_NAME,
-    SHARED_MEMORY_OFF,
     not_yet,
     refusal,
 )
 from naiad.server.http.router import Route, Router
 from naiad.server.http.slow_work import SlowWork
+from naiad.shm.regions import Regions
 
 _MODEL = "/v2/models/{model}[/versions/{version}]"
 
 
 def inference_api(
-    dataplane: DataPlane, slow_work: SlowWork, budget: BodyBudget, max_input_bytes: int = 64 * 1024 * 1024
+    dataplane: DataPlane,
+    regions: Regions,
+    slow_work: SlowWork,
+    budget: BodyBudget,
+    max_input_bytes: int = 64 * 1024 * 1024,
 ) -> Router:
     """Return the handler of the HTTP port.
 
     `budget` is the one its `HttpServer` receives bodies under; `max_input_bytes` is Triton's `--http-max-input-size`.
     """
-    inference = InferenceHandler(dataplane, slow_work, budget, max_input_bytes)
-    return Router((*_served(InformationHandlers(dataplane), inference), *_refused()))
+    inference = InferenceHandler(dataplane, regions, slow_work, budget, max_input_bytes)
+    shared_memory = SharedMemoryHandlers(regions)
+    served = _served(InformationHandlers(dataplane), inference)
+    return Router((*served, *_shared_memory(shared_memory), *_refused()))
 
 
 def _served(information: InformationHandlers, inference: InferenceHandler) -> Iterator[Route]:
@@ -44,6 +51,16 @@ def _served(information: InformationHandlers, inference: InferenceHandler) -> It
     yield Route("POST", "/v2/repository[/{repository}]/index", information.index)
 
 
+def _shared_memory(handlers: SharedMemoryHandlers) -> Iterator[Route]:
+    system, cuda = "/v2/systemsharedmemory[/region/{region}]", "/v2/cudasharedmemory[/region/{region}]"
+    yield Route("GET", f"{system}/status", handlers.status)
+    yield Route("POST", f"{system}/register", handlers.register)
+    yield Route("POST", f"{system}/unregister", handlers.unregister)
+    yield Route("GET", f"{cuda}/status", handlers.cuda_status)
+    yield Route("POST", f"{cuda}/register", handlers.cuda_register)
+    yield Route("POST", f"{cuda}/unregister", handlers.cuda_unregister)
+
+
 def _refused() -> Iterator[Route]:
     generate = not_yet("the generate extension")
     yield Route("POST", _MODEL + "/generate", generate)
@@ -52,10 +69,6 @@ def _refused() -> Iterator[Route]:
     yield Route("POST", "/v2/repository/models/{model}/unload", refusal(MODEL_CONTROL_OFF))
     yield Route("POST", "/v2/repository/{repository}/models/{model}/load", refusal(NO_REPOSITORY_NAME))
     yield Route("POST", "/v2/repository/{repository}/models/{model}/unload", refusal(NO_REPOSITORY_NAME))
-    for kind, feature in (("systemsharedmemory", "system shared memory"), ("cudasharedmemory", "CUDA shared memory")):
-        yield Route("GET", f"/v2/{kind}[/region/{{region}}]/status", not_yet(f"the {feature} extension"))
-        yield Route("POST", f"/v2/{kind}/region/{{region}}/register", refusal(SHARED_MEMORY_OFF))
-        yield Route("POST", f"/v2/{kind}[/region/{{region}}]/unregister", refusal(SHARED_MEMORY_OFF))
     yield Route("GET POST", "/v2/models/{model}/trace/setting", not_yet("the trace extension"))
     yield Route("GET POST", "/v2/trace/setting", not_yet("the trace extension"))
     yield Route("GET POST", "/v2/logging", not_yet("the logging extension"))

@@ -22,6 +22,8 @@ from naiad.server.http.compression import compress, decompress, request_coding, 
 from naiad.server.http.exchange import JSON, TEXT, Exchange
 from naiad.server.http.handlers.unknown_model import with_url_hint
 from naiad.server.http.slow_work import SlowWork
+from naiad.shm.outputs import SharedOutputs
+from naiad.shm.regions import Regions
 
 _INLINE_COMPRESSED_BYTES = 1024  # deflate expands at most 1032 times, so this takes the loop a millisecond or two
 _INLINE_JSON_BYTES = 1024 * 1024
@@ -44,11 +46,15 @@ class _Call(NamedTuple):
 class InferenceHandler:
     """Answers inference requests.
 
-    Decompressed bodies count against `budget`; `max_input_bytes` is Triton's `--http-max-input-size`.
+    Tensors may be in `regions`. Decompressed bodies count against `budget`; `max_input_bytes` is Triton's
+    `--http-max-input-size`.
     """
 
-    def __init__(self, dataplane: DataPlane, slow_work: SlowWork, budget: BodyBudget, max_input_bytes: int) -> None:
+    def __init__(
+        self, dataplane: DataPlane, regions: Regions, slow_work: SlowWork, budget: BodyBudget, max_input_bytes: int
+    ) -> None:
         self._dataplane = dataplane
+        self._regions = regions
         self._slow_work = slow_work
         self._budget = budget
         self._max_input_bytes = max_input_bytes
@@ -97,7 +103,8 @@ class InferenceHandler:
         if call.coding is not None:
             body = self._decompress(body, call.coding)
         header_length = parse_header_length(exchange.head.headers.get(b"inference-header-content-length"), len(body))
-        return decode_infer(body, header_length, call.model.metadata, call.version, self._max_input_bytes)
+        metadata, view_range = call.model.metadata, self._regions.readable
+        return decode_infer(body, header_length, metadata, call.version, self._max_input_bytes, view_range)
 
     def _decompress(self, body: memoryview, coding: str) -> memoryview:
         """Return the plain body, charged to the budget like one that came plain."""
@@ -111,7 +118,9 @@ class InferenceHandler:
 
     def _submit(self, call: _Call, decoded: DecodedInfer) -> None:
         exchange = call.exchange
-        answer = _Answer(exchange, call.model, decoded.encodings, self._slow_work)
+        encodings = decoded.encodings
+        shared = SharedOutputs(self._regions, encodings.shared) if encodings.shared else None
+        answer = _Answer(exchange, call.model, encodings, shared, self._slow_work)
         ticket = self._dataplane.infer(call.model, decoded.request, answer.on_response)
         if exchange.waiting:
             exchange.on_cancel = ticket.cancel
@@ -120,12 +129,20 @@ class InferenceHandler:
 class _Answer:
     """What becomes of a response: encoded as the client asked, compressed if it likes that, sent."""
 
-    __slots__ = ("_encodings", "_exchange", "_model", "_slow_work")
+    __slots__ = ("_encodings", "_exchange", "_model", "_shared", "_slow_work")
 
-    def __init__(self, exchange: Exchange, model: Model, encodings: OutputEncodings, slow_work: SlowWork) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        model: Model,
+        encodings: OutputEncodings,
+        shared: SharedOutputs | None,
+        slow_work: SlowWork,
+    ) -> None:
         self._exchange = exchange
         self._model = model
         self._encodings = encodings
+        self._shared = shared
         self._slow_work = slow_work
 
     def on_response(self, response: InferResponse | NaiadError) -> None:
@@ -139,6 +156,8 @@ class _Answer:
         if isinstance(response, NaiadError):
             exchange.fail(response)
             return
+        if self._shared is not None:
+            self._shared.write(response)
         coding = response_coding(exchange.head.headers.get(b"accept-encoding"))
         if _is_slow_to_encode(response, self._encodings, coding):
             encode = partial(_encode, response, self._encodings, self._model, coding)
@@ -150,6 +169,8 @@ class _Answer:
 def _is_slow_to_encode(response: InferResponse, encodings: OutputEncodings, coding: str | None) -> bool:
     size_bytes = json_elements = 0
     for output in response.outputs:
+        if output.name in encodings.shared:
+            continue
         size_bytes += output.data.nbytes
         if not encodings.all_binary and output.name not in encodings.binary:
             json_elements += output.data.size

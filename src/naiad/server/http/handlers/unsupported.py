@@ -20,8 +20,5 @@ def not_yet(feature: str) -> RouteHandler:
     return refusal(UnsupportedError(f"{feature} is not supported by this server"))
 
 
-SHARED_MEMORY_OFF = UnsupportedError(
-    "Client shared memory is disabled. Start the server with '--allow-client-shm=true' to enable."
-)
 MODEL_CONTROL_OFF = UnavailableError("explicit model load / unload is not allowed if polling is enabled")
 NO_REPOSITORY_NAME = UnsupportedError("'repository_name' specification is not supported")

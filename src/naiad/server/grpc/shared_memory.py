@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Registering shared memory, system and CUDA; of the latter there is never any."""
+
+from naiad.config.proto import service_pb2
+from naiad.errors import InvalidArgumentError, NotFoundError
+from naiad.protocol import rpc_documents as documents
+from naiad.protocol.rpc import EncodedMessage
+from naiad.server.grpc.call import Call
+from naiad.shm.regions import Regions
+
+
+class SharedMemoryMethods:
+    """Answers about `regions`."""
+
+    def __init__(self, regions: Regions) -> None:
+        self._regions = regions
+
+    def status(self, call: Call, message: memoryview) -> None:
+        """`SystemSharedMemoryStatus`: of one region, or without a name, of all."""
+        request = documents.parse(service_pb2.SystemSharedMemoryStatusRequest, message)
+        _answer(call, documents.regions(self._regions.status(request.name)))
+
+    def register(self, call: Call, message: memoryview) -> None:
+        """`SystemSharedMemoryRegister`."""
+        request = documents.parse(service_pb2.SystemSharedMemoryRegisterRequest, message)
+        self._regions.register(request.name, request.key, request.offset, request.byte_size)
+        _answer(call)
+
+    def unregister(self, call: Call, message: memoryview) -> None:
+        """`SystemSharedMemoryUnregister`: one region, or without a name, all."""
+        request = documents.parse(service_pb2.SystemSharedMemoryUnregisterRequest, message)
+        self._regions.unregister(request.name)
+        _answer(call)
+
+    def cuda_status(self, call: Call, message: memoryview) -> None:
+        """`CudaSharedMemoryStatus`: none."""
+        request = documents.parse(service_pb2.CudaSharedMemoryStatusRequest, message)
+        if request.name:
+            raise NotFoundError(f"Unable to find cuda shared memory region: '{request.name}'")
+        _answer(call)
+
+    def cuda_register(self, call: Call, message: memoryview) -> None:
+        """`CudaSharedMemoryRegister`: refused, as by a Triton without GPU support."""
+        request = documents.parse(service_pb2.CudaSharedMemoryRegisterRequest, message)
+        self._regions.check_allowed()
+        raise InvalidArgumentError(
+            f"failed to register CUDA shared memory region: '{request.name}', GPUs not supported"
+        )
+
+    def cuda_unregister(self, call: Call, message: memoryview) -> None:
+        """`CudaSharedMemoryUnregister`."""
+        documents.parse(service_pb2.CudaSharedMemoryUnregisterRequest, message)
+        self._regions.check_allowed()
+        _answer(call)
+
+
+def _answer(call: Call, message: bytes = b"") -> None:
+    call.respond(EncodedMessage([message], len(message)))
