@@ -3,6 +3,9 @@
 
 Mirrors Triton's system shared memory extension. A region is mapped once, when it is registered, and unmapped when it
 is unregistered and nothing looks at it any more: every view keeps the mapping it is a view of.
+
+Only clients that are trusted should be allowed this. They may register any object that this process may open, and one
+that cuts an object short at the moment when a request reads it ends this process, as it would end Triton.
 """
 
 import mmap
