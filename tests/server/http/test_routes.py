@@ -150,6 +150,7 @@ def api() -> Iterator[Api]:
 
 
 JSON_TYPE, TEXT_TYPE = {"Content-Type": "application/json"}, {"Content-Type": "text/plain"}
+EVENT_TYPE = {"Content-Type": "text/event-stream; charset=utf-8"}
 
 
 def request_json(values: Sequence[float], **more: object) -> bytes:
@@ -364,12 +365,75 @@ class TestInfer:
         asyncio.run(scenario())
 
 
+class TestGenerate:
+    @pytest.mark.parametrize("path", ["/v2/models/m/generate", "/v2/models/m/versions/1/generate"])
+    def test_one_object(self, api: Api, path: str) -> None:
+        assert api.ask("POST", path, b'{"id":"7","IN":[1,2.5],"mood":"fine"}') == (
+            200,
+            JSON_TYPE,
+            b'{"OUT":[1.0,2.5],"id":"7","model_name":"m","model_version":"1"}',
+        )
+
+    def test_a_stream_of_one_event(self, api: Api) -> None:
+        assert api.ask("POST", "/v2/models/m/generate_stream", b'{"IN":3}') == (
+            200,
+            EVENT_TYPE,
+            b'data: {"OUT":3.0,"model_name":"m","model_version":"1"}\n\n',
+        )
+
+    def test_what_is_wrong_with_the_request_is_told_as_json(self, api: Api) -> None:
+        for path in ("generate", "generate_stream"):
+            answer = api.ask("POST", f"/v2/models/m/{path}", b"{")
+            assert (answer.status, answer.fields) == (500, JSON_TYPE)
+            assert answer.error.startswith("failed to parse the request JSON buffer")
+            assert api.ask("POST", f"/v2/models/nobody/{path}", b"{").status == 404
+            answer = api.ask("POST", f"/v2/models/m/{path}", b"{}", Content_Encoding="gzip")
+            assert (answer.status, answer.error) == (
+                400,
+                "Unsupported content-encoding, only 'identity' is supported.",
+            )
+
+    def test_the_models_error_is_an_event_of_a_stream(self, api: Api) -> None:
+        api.model.error = UnavailableError("Request timeout expired")
+        assert api.ask("POST", "/v2/models/m/generate", b'{"IN":3}') == (
+            503,
+            JSON_TYPE,
+            b'{"error":"Request timeout expired"}',
+        )
+        assert api.ask("POST", "/v2/models/m/generate_stream", b'{"IN":3}') == (
+            503,
+            EVENT_TYPE,
+            b'data: {"error":"Request timeout expired"}\n\n',
+        )
+
+    def test_a_large_body_is_read_and_written_in_a_thread(self, api: Api) -> None:
+        values = [0.5] * 300_000
+        assert api.ask("POST", "/v2/models/m/generate", json.dumps({"IN": values}).encode()).document["OUT"] == values
+
+    def test_a_decoupled_model_is_501(self, api: Api) -> None:
+        api.catalog.model = FakeModel(decoupled=True)
+        answer = api.ask("POST", "/v2/models/m/generate_stream", b'{"IN":3}')
+        assert (answer.status, answer.error) == (
+            501,
+            "the generate extension for decoupled models is not supported by this server",
+        )
+
+    def test_a_client_that_leaves_cancels_its_request(self, api: Api) -> None:
+        async def scenario() -> None:
+            api.model.holds = True
+            exchange = api.open("POST", "/v2/models/m/generate", b'{"IN":3}')
+            exchange.run(api.handler, exchange)
+            exchange.cancel()
+            assert api.model.cancelled == ["pending"]
+            api.model.held[0]()  # an answer that was under way goes nowhere
+
+        asyncio.run(scenario())
+
+
 class TestRefused:
     @pytest.mark.parametrize(
         ("method", "target", "status", "text"),
         [
-            ("POST", "/v2/models/m/generate", 501, "generate extension"),
-            ("POST", "/v2/models/m/versions/1/generate_stream", 501, "generate extension"),
             ("POST", "/v2/repository/models/m/load", 503,
              "explicit model load / unload is not allowed if polling is enabled"),
             ("POST", "/v2/repository/models/m/unload", 503,

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from naiad.engine.dataplane import DataPlane
 from naiad.server.http.bodies import BodyBudget
+from naiad.server.http.handlers.generate import GenerateHandler
 from naiad.server.http.handlers.inference import InferenceHandler
 from naiad.server.http.handlers.information import InformationHandlers
 from naiad.server.http.handlers.shared_memory import SharedMemoryHandlers
@@ -34,11 +35,14 @@ def inference_api(
     """
     inference = InferenceHandler(dataplane, regions, slow_work, budget, max_input_bytes)
     shared_memory = SharedMemoryHandlers(regions)
-    served = _served(InformationHandlers(dataplane), inference)
+    generate = GenerateHandler(dataplane, slow_work, max_input_bytes)
+    served = _served(InformationHandlers(dataplane), inference, generate)
     return Router((*served, *_shared_memory(shared_memory), *_refused()))
 
 
-def _served(information: InformationHandlers, inference: InferenceHandler) -> Iterator[Route]:
+def _served(
+    information: InformationHandlers, inference: InferenceHandler, generate: GenerateHandler
+) -> Iterator[Route]:
     yield Route("GET", "/v2", information.server_metadata)
     yield Route("GET", "/v2/health/live", information.live)
     yield Route("GET", "/v2/health/ready", information.ready)
@@ -48,6 +52,8 @@ def _served(information: InformationHandlers, inference: InferenceHandler) -> It
     yield Route("GET", _MODEL + "/config", information.model_config)
     yield Route("GET", _MODEL + "/stats", information.model_statistics)
     yield Route("POST", _MODEL + "/infer", inference.infer)
+    yield Route("POST", _MODEL + "/generate", generate.generate)
+    yield Route("POST", _MODEL + "/generate_stream", generate.generate_stream)
     yield Route("POST", "/v2/repository[/{repository}]/index", information.index)
 
 
@@ -62,9 +68,6 @@ def _shared_memory(handlers: SharedMemoryHandlers) -> Iterator[Route]:
 
 
 def _refused() -> Iterator[Route]:
-    generate = not_yet("the generate extension")
-    yield Route("POST", _MODEL + "/generate", generate)
-    yield Route("POST", _MODEL + "/generate_stream", generate)
     yield Route("POST", "/v2/repository/models/{model}/load", refusal(MODEL_CONTROL_OFF))
     yield Route("POST", "/v2/repository/models/{model}/unload", refusal(MODEL_CONTROL_OFF))
     yield Route("POST", "/v2/repository/{repository}/models/{model}/load", refusal(NO_REPOSITORY_NAME))
