@@ -9,6 +9,7 @@ from tests.conformance.conftest import Servers
 from tests.conformance.wire import Request, converse
 
 _ROW = [float(number) for number in range(16)]
+_PARAMETERS: tuple[object, ...] = (1, 1.5, True, "x", None, [1], {})
 _OF_ONE: dict[str, Any] = {"INPUT0": _ROW}
 
 BODIES: dict[str, tuple[str, object]] = {
@@ -32,7 +33,7 @@ BODIES: dict[str, tuple[str, object]] = {
     "true": ("batched", {"INPUT0": True}),
     "an object": ("batched", {"INPUT0": {}}),
     "not finite": ("batched", b'{"INPUT0":[NaN,Infinity,-Infinity,0,0,0,0,0,0,0,0,0,0,0,0,0]}'),
-    **{f"parameter {value!r}": ("batched", {"foo": value, **_OF_ONE}) for value in (1, 1.5, True, "x", None, [1], {})},
+    **{f"parameter {value!r}": ("batched", {"foo": value, **_OF_ONE}) for value in _PARAMETERS},
     "a reserved parameter": ("batched", {"triton_x": 1, **_OF_ONE}),
     "no hints": ("batched", {"timeout": "x", "priority": 1.5, "sequence_start": 1, "binary_data_output": 1, **_OF_ONE}),
     "parameters": ("batched", {"parameters": {"a": 1, "id": 5}, **_OF_ONE}),

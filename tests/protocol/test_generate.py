@@ -2,6 +2,7 @@
 """The generate extension, with texts that Triton 2.51 answered."""
 
 import json
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -19,6 +20,11 @@ INPUTS = (
     TensorMetadata("HALF", "FP16", (1,)),
 )
 MODEL = ModelMetadata("m", ("1",), "p", INPUTS, ())
+MISFITS: tuple[Mapping[str, object], ...] = (
+    *({"ROWS": 1.0}, {"ROWS": [[1, 2, 3, 4]]}, {"ROWS": [1] * 5}, {"ROWS": None}, {"ROWS": {}}),
+    *({"FIXED": [1]}, {"FIXED": [1] * 4}, {"FIXED": []}, {"FREE": [1]}),
+)
+NO_PARAMETERS: tuple[object, ...] = (None, [1], {})
 NO_ID = "[request id: <id_unknown>]"
 
 
@@ -61,14 +67,11 @@ def test_all_other_members_are_parameters() -> None:
         ({"id": 7}, InternalError, "Unable to parse 'id': attempt to access JSON non-string as string"),
         *(
             (
-                {name: value},
+                member,
                 InvalidArgumentError,
-                f"The schema can not convert input '{name}' to tensor with proper shape",
+                f"The schema can not convert input '{next(iter(member))}' to tensor with proper shape",
             )
-            for name, value in (
-                *(("ROWS", 1.0), ("ROWS", [[1, 2, 3, 4]]), ("ROWS", [1] * 5), ("ROWS", None), ("ROWS", {})),
-                *(("FIXED", [1]), ("FIXED", [1] * 4), ("FIXED", []), ("FREE", [1])),
-            )
+            for member in MISFITS
         ),
         ({"ROWS": ["a"] * 4}, InternalError, "Unable to parse 'data': attempt to access JSON non-number as double"),
         (
@@ -82,7 +85,7 @@ def test_all_other_members_are_parameters() -> None:
                 InvalidArgumentError,
                 "parameter 'p' has invalid type. It should be either 'int', 'bool', or 'string'.",
             )
-            for value in (None, [1], {})
+            for value in NO_PARAMETERS
         ),
         (
             {"parameters": 1},
@@ -136,7 +139,7 @@ def test_an_answer_is_flat_and_in_order(values: np.ndarray, datatype: str, text:
 
 def test_half_precision_has_no_form() -> None:
     outputs = (OutputTensor("OUT", "FP16", (1,), np.zeros(1, np.float16)),)
-    with pytest.raises(InvalidArgumentError, match="^sending FP16 data via JSON is not supported"):
+    with pytest.raises(InvalidArgumentError, match="sending FP16 data via JSON is not supported"):
         encode_generate(InferResponse("m", "1", outputs))
 
 

@@ -11,10 +11,6 @@ that cuts an object short at the moment when a request reads it ends this proces
 import mmap
 import os
 import stat
-
-# What `multiprocessing.shared_memory` is made of. It takes names, not paths: the C library refuses those with a slash
-# within and follows no links, so that nothing but shared memory objects can be reached.
-from _posixshmem import shm_open  # type: ignore[import-not-found]  # typeshed has no stub
 from typing import Final, NamedTuple
 
 from naiad.errors import AlreadyExistsError, InternalError, InvalidArgumentError, NotFoundError, UnsupportedError
@@ -79,7 +75,7 @@ class Regions:
             raise AlreadyExistsError(f"shared memory region '{name}' already in manager")
         described = SharedMemoryRegion(name, key, offset, size_bytes)
         try:
-            descriptor = shm_open(key, os.O_RDWR, 0)
+            descriptor = _open(key)
         except (OSError, ValueError):  # ValueError: a zero byte in the key
             raise InternalError(f"Unable to open shared memory region: '{key}'") from None
         try:
@@ -154,6 +150,20 @@ def _check_key(name: str, key: str) -> None:
             f"cannot register shared memory region '{name}' with key '{key}' as the key contains the reserved prefix "
             f"'{_RESERVED_PREFIX}'"
         )
+
+
+def _open(key: str) -> int:
+    """Open a shared memory object; return its descriptor.
+
+    It takes a name, not a path: the C library refuses those with a slash within and follows no links, so that nothing
+    but shared memory objects can be reached.
+    """
+    try:
+        # What `multiprocessing.shared_memory` is made of; typeshed has no stub.
+        from _posixshmem import shm_open  # type: ignore[import-not-found]  # noqa: PLC0415 - not on every platform
+    except ImportError:
+        raise UnsupportedError("system shared memory needs a POSIX system; send tensors in the request") from None
+    return int(shm_open(key, os.O_RDWR, 0))
 
 
 def _map(described: SharedMemoryRegion, descriptor: int) -> _Region:
