@@ -291,9 +291,8 @@ class ServerOptions:
         "default",
         Flag(
             "Logging",
-            "Form of a log line.",
-            choices=("default",),
-            later_choices={"ISO8601": "another log format", "ISO8601_unescaped": "another log format"},
+            "Form of a log line: Triton's, Triton's with ISO 8601 times, or JSON objects with the ids of requests.",
+            choices=("default", "ISO8601", "json"),
         ),
     )
     log_file: str = _option("", Flag("Logging", "File to append the log to; default: standard error."))

@@ -65,6 +65,18 @@ class IndexEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class LogSettings:
+    """What the server logs, where and how: the values of Triton's `--log-*` options; no `file` is standard error."""
+
+    file: str = ""
+    info: bool = True
+    warning: bool = True
+    error: bool = True
+    verbose_level: int = 0
+    format: str = "default"
+
+
+@dataclass(frozen=True, slots=True)
 class Duration:
     """How often a thing happened and how long all of it took, in nanoseconds."""
 

@@ -22,13 +22,13 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[ServerOptions]:
     """The options that the server would have been started with."""
     options: list[ServerOptions] = []
 
-    def run(given: ServerOptions, on_ready: object) -> int:
+    def run(given: ServerOptions, log: object, on_ready: object) -> int:
         assert callable(on_ready)
         options.append(given)
         return 0
 
     monkeypatch.setattr(serve, "run", run)
-    monkeypatch.setattr(serve, "_configure_log", lambda _: None)
+    monkeypatch.setattr(serve, "_open_log", lambda _: None)
     return options
 
 

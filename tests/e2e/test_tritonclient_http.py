@@ -69,6 +69,7 @@ def test_server_metadata(client: Any) -> None:
             "binary_tensor_data",
             "parameters",
             "statistics",
+            "logging",
         ],
     }
 

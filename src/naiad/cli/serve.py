@@ -31,8 +31,8 @@ from naiad.options import (
     parse_value,
     refuse_later_flag,
 )
-from naiad.server.app import App, run
-from naiad.telemetry import logs
+from naiad.server.app import App, log_settings, run
+from naiad.telemetry.logs import ServerLog, open_log
 
 
 class _WrongFlags(click.UsageError):
@@ -199,7 +199,7 @@ def _serve_in_background(arguments: Sequence[str], options: ServerOptions) -> No
 
 def _serve(options: ServerOptions) -> None:
     began_s = time.monotonic()
-    _configure_log(options)
+    log = _open_log(options)
     with ExitStack() as while_running:
 
         def on_ready(app: App) -> None:
@@ -209,19 +209,13 @@ def _serve(options: ServerOptions) -> None:
                 click.echo(f"Notice: naiad status and naiad stop will not find this server: {error}", err=True)
             print_banner(console(), app, options, time.monotonic() - began_s)
 
-        exit_code = run(options, on_ready)
+        exit_code = run(options, log, on_ready)
     click.get_current_context().exit(exit_code)
 
 
-def _configure_log(options: ServerOptions) -> None:
+def _open_log(options: ServerOptions) -> ServerLog:
     try:
-        logs.configure(
-            verbose=options.log_verbose,
-            info=options.log_info,
-            warning=options.log_warning,
-            error=options.log_error,
-            file=options.log_file,
-        )
+        return open_log(log_settings(options))
     except OSError as error:
         raise InvalidArgumentError(
             f"--log-file={options.log_file} cannot be written: {error.strerror}; give a file in a folder that exists"

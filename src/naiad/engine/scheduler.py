@@ -5,6 +5,7 @@ Runs on the event loop's thread, so nothing here needs a lock. The decisions are
 requests go together, `queue` which may wait. Statistics are told, and steer nothing.
 """
 
+import logging
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
@@ -18,6 +19,8 @@ from naiad.engine.queue import RequestQueue
 from naiad.errors import CancelledError, NaiadError, UnavailableError
 from naiad.requests import OutputTensor, id_prefix
 from naiad.telemetry.statistics import FailureReason, StatisticsRecorder
+
+_log = logging.getLogger(__name__)
 
 
 class Scheduler:
@@ -163,6 +166,8 @@ class Scheduler:
             self._release(pending, outputs)
 
     def _finish(self, pending: Pending, error: NaiadError, reason: FailureReason) -> None:
+        request = pending.request
+        _log.debug("request to model '%s' failed: %s", request.model_name, error, extra={"request_id": request.id})
         self._statistics.record_failure(reason, self._clock() - pending.arrived_ns)
         self._release(pending, error)
 

@@ -32,8 +32,9 @@ from naiad.server.http.listener import HttpServer
 from naiad.server.http.routes import inference_api
 from naiad.server.http.slow_work import SlowWork
 from naiad.server.memory import IdleTrimmer
-from naiad.snapshots import IndexEntry, ServerMetadata
+from naiad.snapshots import IndexEntry, LogSettings, ServerMetadata
 from naiad.telemetry import metrics
+from naiad.telemetry.logs import ServerLog
 from naiad.vision.metadata import inject_metadata
 
 EXTENSIONS = (
@@ -43,6 +44,7 @@ EXTENSIONS = (
     "binary_tensor_data",
     "parameters",
     "statistics",
+    "logging",
 )
 """Triton's names of the protocol extensions that work here, in Triton's order."""
 
@@ -58,8 +60,10 @@ _log = logging.getLogger(__name__)
 class App:
     """One server: its models, its data plane and its ports. Lives on the event loop that calls `start`."""
 
-    def __init__(self, options: ServerOptions) -> None:
+    def __init__(self, options: ServerOptions, log: ServerLog | None = None) -> None:
+        """Make the server; without a `log` it runs in a program that has its own."""
         self.options = options
+        log = log or ServerLog(log_settings(options))
         self.usable_cores = usable_cores()
         self.report = LoadReport(())
         runtime = Runtime.on(asyncio.get_running_loop())
@@ -80,10 +84,10 @@ class App:
         settings, budget = _http_settings(options), BodyBudget(options.http_max_bytes_in_flight)
         self._slow_work = SlowWork()
         self._trimmer = IdleTrimmer(budget)
-        api = inference_api(self.dataplane, self._slow_work, budget, options.http_max_input_size)
+        api = inference_api(self.dataplane, self._slow_work, budget, log, options.http_max_input_size)
         self._http = HttpServer(api, settings, budget)
         self._grpc = GrpcServer(
-            inference_services(self.dataplane),
+            inference_services(self.dataplane, log),
             grpc_settings(options),
             BodyBudget(options.grpc_max_bytes_in_flight),
             self._slow_work,
@@ -193,7 +197,19 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-def run(options: ServerOptions, on_ready: Callable[[App], None]) -> int:
+def log_settings(options: ServerOptions) -> LogSettings:
+    """Return the settings of the log that the options ask for."""
+    return LogSettings(
+        file=options.log_file,
+        info=options.log_info,
+        warning=options.log_warning,
+        error=options.log_error,
+        verbose_level=options.log_verbose,
+        format=options.log_format,
+    )
+
+
+def run(options: ServerOptions, log: ServerLog, on_ready: Callable[[App], None]) -> int:
     """Serve until SIGINT or SIGTERM, then return the process's exit code, 0.
 
     `on_ready` is called once the ports are open and the models loaded. A second signal ends the process at once, and
@@ -204,12 +220,12 @@ def run(options: ServerOptions, on_ready: Callable[[App], None]) -> int:
     """
     sys.setswitchinterval(_SWITCH_S)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(_run(options, on_ready))
+        return runner.run(_run(options, log, on_ready))
 
 
-async def _run(options: ServerOptions, on_ready: Callable[[App], None]) -> int:
+async def _run(options: ServerOptions, log: ServerLog, on_ready: Callable[[App], None]) -> int:
     stopping = _stop_signal(asyncio.get_running_loop())
-    app = App(options)
+    app = App(options, log)
     starting = asyncio.ensure_future(app.start())
     waiting = asyncio.ensure_future(stopping.wait())
     await asyncio.wait((starting, waiting), return_when=asyncio.FIRST_COMPLETED)

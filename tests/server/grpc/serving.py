@@ -2,6 +2,7 @@
 """A gRPC port on a loop of its own, over a data plane with fake models, and ways to talk to it."""
 
 import asyncio
+import logging
 import socket
 import ssl
 import threading
@@ -28,6 +29,7 @@ from naiad.server.grpc.services import inference_services
 from naiad.server.http.bodies import BodyBudget
 from naiad.server.http.slow_work import SlowWork
 from naiad.snapshots import IndexEntry, ModelMetadata, ModelState, ModelStatistics, ServerMetadata, TensorMetadata
+from naiad.telemetry.logs import ServerLog
 
 T = TypeVar("T")
 WAIT_S = 10
@@ -109,8 +111,9 @@ class Served:
         self.catalog = FakeCatalog([self.model, self.decoupled])
         self.budget = budget
         self.slow_work = SlowWork()
+        self.log = ServerLog(handler=logging.NullHandler())
         dataplane = DataPlane(self.catalog, ServerMetadata("naiad", "0", ("parameters",)))
-        self.server = GrpcServer(inference_services(dataplane), settings, budget, self.slow_work)
+        self.server = GrpcServer(inference_services(dataplane, self.log), settings, budget, self.slow_work)
         self.loop = asyncio.new_event_loop()
 
     @property

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table of what the gRPC port serves: Triton's `inference.GRPCInferenceService` and gRPC's health service.
 
-May import `engine`, `protocol` and its neighbours.
+May import `engine`, `telemetry`, `protocol` and its neighbours.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,6 +11,8 @@ from naiad.errors import NaiadError, UnsupportedError
 from naiad.server.grpc.call import Call, Method, Methods
 from naiad.server.grpc.inference import InferenceMethods
 from naiad.server.grpc.information import InformationMethods
+from naiad.server.grpc.log_settings import LogSettingsMethod
+from naiad.telemetry.logs import ServerLog
 
 _SERVICE = "/inference.GRPCInferenceService"
 
@@ -23,16 +25,15 @@ _NOT_YET = {
     "CudaSharedMemoryRegister": "the CUDA shared memory extension",
     "CudaSharedMemoryUnregister": "the CUDA shared memory extension",
     "TraceSetting": "the trace extension",
-    "LogSettings": "the logging extension",
 }
 
 
-def inference_services(dataplane: DataPlane) -> Methods:
+def inference_services(dataplane: DataPlane, log: ServerLog) -> Methods:
     """Return the methods of the gRPC port."""
-    return dict(_methods(dataplane))
+    return dict(_methods(dataplane, log))
 
 
-def _methods(dataplane: DataPlane) -> Iterator[tuple[str, Method]]:
+def _methods(dataplane: DataPlane, log: ServerLog) -> Iterator[tuple[str, Method]]:
     information, inference = InformationMethods(dataplane), InferenceMethods(dataplane)
     yield "/grpc.health.v1.Health/Check", Method(information.health)
     yield f"{_SERVICE}/ServerLive", Method(information.server_live)
@@ -47,6 +48,7 @@ def _methods(dataplane: DataPlane) -> Iterator[tuple[str, Method]]:
     yield f"{_SERVICE}/RepositoryModelUnload", Method(information.repository_model_unload)
     yield f"{_SERVICE}/ModelInfer", Method(inference.infer)
     yield f"{_SERVICE}/ModelStreamInfer", Method(stream=inference.stream)
+    yield f"{_SERVICE}/LogSettings", Method(LogSettingsMethod(log))
     for name, feature in _NOT_YET.items():
         yield f"{_SERVICE}/{name}", Method(refusal(UnsupportedError(f"{feature} is not supported by this server")))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of what the HTTP port serves, as Triton has it. May import `router` and `handlers`."""
+"""The table of what the HTTP port serves, as Triton has it. May import `router`, `handlers` and `telemetry`."""
 
 from collections.abc import Iterator
 
@@ -7,6 +7,7 @@ from naiad.engine.dataplane import DataPlane
 from naiad.server.http.bodies import BodyBudget
 from naiad.server.http.handlers.inference import InferenceHandler
 from naiad.server.http.handlers.information import InformationHandlers
+from naiad.server.http.handlers.log_settings import LogSettingsHandlers
 from naiad.server.http.handlers.unsupported import (
     MODEL_CONTROL_OFF,
     NO_REPOSITORY_NAME,
@@ -16,19 +17,24 @@ from naiad.server.http.handlers.unsupported import (
 )
 from naiad.server.http.router import Route, Router
 from naiad.server.http.slow_work import SlowWork
+from naiad.telemetry.logs import ServerLog
 
 _MODEL = "/v2/models/{model}[/versions/{version}]"
 
 
 def inference_api(
-    dataplane: DataPlane, slow_work: SlowWork, budget: BodyBudget, max_input_bytes: int = 64 * 1024 * 1024
+    dataplane: DataPlane,
+    slow_work: SlowWork,
+    budget: BodyBudget,
+    log: ServerLog,
+    max_input_bytes: int = 64 * 1024 * 1024,
 ) -> Router:
     """Return the handler of the HTTP port.
 
     `budget` is the one its `HttpServer` receives bodies under; `max_input_bytes` is Triton's `--http-max-input-size`.
     """
     inference = InferenceHandler(dataplane, slow_work, budget, max_input_bytes)
-    return Router((*_served(InformationHandlers(dataplane), inference), *_refused()))
+    return Router((*_served(InformationHandlers(dataplane), inference), *_log_settings(log), *_refused()))
 
 
 def _served(information: InformationHandlers, inference: InferenceHandler) -> Iterator[Route]:
@@ -42,6 +48,12 @@ def _served(information: InformationHandlers, inference: InferenceHandler) -> It
     yield Route("GET", _MODEL + "/stats", information.model_statistics)
     yield Route("POST", _MODEL + "/infer", inference.infer)
     yield Route("POST", "/v2/repository[/{repository}]/index", information.index)
+
+
+def _log_settings(log: ServerLog) -> Iterator[Route]:
+    handlers = LogSettingsHandlers(log)
+    yield Route("GET", "/v2/logging", handlers.tell)
+    yield Route("POST", "/v2/logging", handlers.change)
 
 
 def _refused() -> Iterator[Route]:
@@ -58,4 +70,3 @@ def _refused() -> Iterator[Route]:
         yield Route("POST", f"/v2/{kind}[/region/{{region}}]/unregister", refusal(SHARED_MEMORY_OFF))
     yield Route("GET POST", "/v2/models/{model}/trace/setting", not_yet("the trace extension"))
     yield Route("GET POST", "/v2/trace/setting", not_yet("the trace extension"))
-    yield Route("GET POST", "/v2/logging", not_yet("the logging extension"))
