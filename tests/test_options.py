@@ -5,7 +5,16 @@ import pytest
 
 from naiad import options
 from naiad.errors import InvalidArgumentError, UnsupportedError
-from naiad.options import DEFAULTS, FIELD_FLAGS, LATER_FLAGS, BackendOption, ServerOptions, parse_value
+from naiad.options import (
+    DEFAULTS,
+    FIELD_FLAGS,
+    LATER_FLAGS,
+    BackendOption,
+    MetricsSettings,
+    Quantile,
+    ServerOptions,
+    parse_value,
+)
 
 MINIMAL = ServerOptions(model_repository=("models",))
 
@@ -194,3 +203,25 @@ def test_a_later_flag_that_asks_for_nothing_is_let_through(flag: str, value: str
 
 def test_environment_variables_are_named_after_the_flags() -> None:
     assert options.environment_name("http_port") == "NAIAD_SERVE_HTTP_PORT"
+
+
+def test_settings_of_metrics_add_up_and_the_last_one_counts() -> None:
+    given = ("summary_latencies=false", "summary_latencies=TRUE", "summary_quantiles=0.5:0.05,0.99:0.001")
+    settings = replace(MINIMAL, metrics_config=given).metrics_settings
+    assert settings == MetricsSettings(
+        summary_latencies=True, summary_quantiles=(Quantile(0.5, 0.05), Quantile(0.99, 0.001))
+    )
+    assert MINIMAL.metrics_settings == MetricsSettings()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("summary_latencies", "summary_latencies=yes", "other=true", "", "=true"),
+        *("summary_quantiles", "summary_quantiles=", "summary_quantiles=0.5", "summary_quantiles=0.5:x"),
+        *("summary_quantiles=1.5:0.1", "summary_quantiles=0.5:0", "summary_quantiles=nan:0.1"),
+    ],
+)
+def test_wrong_settings_of_metrics_are_refused_with_an_example(text: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"--metrics-config.*: expected .*(0\.99:0\.001)"):
+        replace(MINIMAL, metrics_config=(text,))

@@ -22,6 +22,9 @@ ENVIRONMENT_LIST_SEPARATOR = ";"
 MAX_PORT = 65535
 _MAX_INT = 2**31 - 1
 _UNITS = {"bytes": " of bytes", "s": " of seconds", "ms": " of milliseconds"}
+_LATENCIES = ("counter_latencies", "histogram_latencies", "summary_latencies")
+_LEAST_ERROR = 0.0001
+"""A tenth of the smallest of Triton's defaults; a smaller one would keep a lot of numbers."""
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -57,6 +60,33 @@ class BackendOption(NamedTuple):
     backend: str
     key: str
     value: str
+
+
+class Quantile(NamedTuple):
+    """A quantile of a summary, 0 to 1, and by how much of the count its rank may be off."""
+
+    quantile: float
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """What all `--metrics-config` together ask for; the defaults are Triton's.
+
+    `counter_latencies` are the five cumulative durations of each model, `histogram_latencies` and `summary_latencies`
+    their distributions.
+    """
+
+    counter_latencies: bool = True
+    histogram_latencies: bool = False
+    summary_latencies: bool = False
+    summary_quantiles: tuple[Quantile, ...] = (
+        Quantile(0.5, 0.05),
+        Quantile(0.9, 0.01),
+        Quantile(0.95, 0.001),
+        Quantile(0.99, 0.001),
+        Quantile(0.999, 0.001),
+    )
 
 
 OptionValue = str | int | bool | BackendOption
@@ -283,6 +313,22 @@ class ServerOptions:
         8002, Flag("Metrics", "Port to listen on; 0 takes a free one.", minimum=0, maximum=MAX_PORT)
     )
 
+    allow_cpu_metrics: bool = _option(
+        True, Flag("Metrics", "Tell how busy the machine's CPUs are and its memory is full.")
+    )
+    metrics_interval_ms: int = _option(
+        2000, Flag("Metrics", "How often the CPUs are asked for that.", unit="ms", minimum=1, maximum=_MAX_INT)
+    )
+    metrics_config: tuple[str, ...] = _option(
+        (),
+        Flag(
+            "Metrics",
+            "KEY=VALUE: counter_latencies (default true), histogram_latencies and summary_latencies (default false), "
+            "or summary_quantiles=QUANTILE:ERROR,...",
+            repeatable=True,
+        ),
+    )
+
     log_verbose: int = _option(0, Flag("Logging", "Verbose level; 0 is off.", minimum=0, maximum=_MAX_INT))
     log_info: bool = _option(True, Flag("Logging", "Log information."))
     log_warning: bool = _option(True, Flag("Logging", "Log warnings."))
@@ -308,6 +354,7 @@ class ServerOptions:
                 )
         self._check_ports()
         self._check_certificates()
+        _metrics_settings(self.metrics_config)
 
     def _check_ports(self) -> None:
         services = (
@@ -350,6 +397,11 @@ class ServerOptions:
     def effective_metrics_address(self) -> str:
         """The address of the metrics endpoint: as in Triton that of HTTP, unless one is given."""
         return self.metrics_address or self.http_address
+
+    @property
+    def metrics_settings(self) -> MetricsSettings:
+        """What the metrics are to hold; of settings given twice the last one counts."""
+        return _metrics_settings(self.metrics_config)
 
     def backend_options(self, backend: str) -> dict[str, str]:
         """Return the settings given for `backend`; its own win over those for every backend, later over earlier."""
@@ -435,6 +487,41 @@ def _parse_backend_option(text: str) -> BackendOption:
     return BackendOption(backend.strip(), key.strip(), value)
 
 
+def _metrics_settings(pairs: tuple[str, ...]) -> MetricsSettings:
+    """Read all `--metrics-config` together.
+
+    Raises:
+        InvalidArgumentError: one is wrong.
+    """
+    given: dict[str, bool | tuple[Quantile, ...]] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if name == "summary_quantiles" and equals:
+            given[name] = tuple(_quantile(one) for one in text.split(","))
+        elif name in _LATENCIES and text.lower() in _BOOLEANS:
+            given[name] = _BOOLEANS[text.lower()]
+        else:
+            raise InvalidArgumentError(
+                f"--metrics-config={pair}: expected one of {', '.join(_LATENCIES)} with =true or =false, or "
+                "summary_quantiles=0.5:0.05,0.99:0.001"
+            )
+    return MetricsSettings(**given)  # type: ignore[arg-type]  # each has its own type
+
+
+def _quantile(text: str) -> Quantile:
+    quantile, colon, error = text.partition(":")
+    try:
+        made = Quantile(float(quantile), float(error))
+    except ValueError:
+        made = None
+    if not colon or made is None or not (0 <= made.quantile <= 1 and _LEAST_ERROR <= made.error <= 1):
+        raise InvalidArgumentError(
+            f"--metrics-config=summary_quantiles: expected QUANTILE:ERROR, a number from 0 to 1 and one from "
+            f"{_LEAST_ERROR} to 1, got '{text}'; such as 0.99:0.001"
+        )
+    return made
+
+
 def _check(name: str, row: Flag, value: OptionValue | tuple[OptionValue, ...]) -> None:
     """Check a value against its row; raises what `ServerOptions` raises."""
     flag = f"--{flag_name(name)}"
@@ -487,8 +574,7 @@ LATER_FLAGS: Mapping[str, LaterFlag] = {
             "grpc-restricted-protocol",
             advice="keep the server on 127.0.0.1, or behind a proxy that does it",
         ),
-        *_later("metrics of the GPUs and the CPU", "allow-gpu-metrics", "allow-cpu-metrics", accepted=_OFF),
-        *_later("configuring metrics", "metrics-interval-ms", "metrics-config"),
+        *_later("metrics of the GPUs", "allow-gpu-metrics", accepted=_OFF),
         *_later(
             "tracing", "trace-config", "trace-file", "trace-level", "trace-rate", "trace-count", "trace-log-frequency"
         ),

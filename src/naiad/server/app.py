@@ -35,6 +35,7 @@ from naiad.server.memory import IdleTrimmer
 from naiad.snapshots import IndexEntry, LogSettings, ServerMetadata
 from naiad.telemetry import metrics
 from naiad.telemetry.logs import ServerLog
+from naiad.telemetry.machine import MachineMonitor
 from naiad.vision.metadata import inject_metadata
 
 EXTENSIONS = (
@@ -66,7 +67,8 @@ class App:
         log = log or ServerLog(log_settings(options))
         self.usable_cores = usable_cores()
         self.report = LoadReport(())
-        runtime = Runtime.on(asyncio.get_running_loop())
+        self._metrics_settings = options.metrics_settings
+        runtime = Runtime.on(asyncio.get_running_loop(), self._metrics_settings)
         self._repositories = [Path(location) for location in options.model_repository]
         self._catalog = Catalog(
             self._repositories,
@@ -84,6 +86,8 @@ class App:
         settings, budget = _http_settings(options), BodyBudget(options.http_max_bytes_in_flight)
         self._slow_work = SlowWork()
         self._trimmer = IdleTrimmer(budget)
+        self._machine = MachineMonitor()
+        self._machine_timer: asyncio.TimerHandle | None = None
         api = inference_api(self.dataplane, self._slow_work, budget, log, options.http_max_input_size)
         self._http = HttpServer(api, settings, budget)
         self._grpc = GrpcServer(
@@ -150,6 +154,8 @@ class App:
             )
         if options.allow_metrics:
             await self._metrics.start(options.effective_metrics_address, options.metrics_port)
+            if options.allow_cpu_metrics:
+                self._watch_machine()
         self._trimmer.start()
         self.report = await self._catalog.load_all()
         if self.report.failed():
@@ -175,6 +181,8 @@ class App:
         await self._metrics.stop()
         self._slow_work.close()
         self._trimmer.stop()
+        if self._machine_timer is not None:
+            self._machine_timer.cancel()
         return await closing and in_time
 
     async def _count_down(self, deadline_s: float) -> None:
@@ -185,7 +193,13 @@ class App:
                 _log.info("Timeout %d: Found %d active %s connections", left, server.connection_count, name)
 
     def _render_metrics(self) -> bytes:
-        return metrics.render(self.dataplane.statistics())
+        return metrics.render(self.dataplane.statistics(), self._metrics_settings, self._machine.usage)
+
+    def _watch_machine(self) -> None:
+        """Sample the machine's figures now and at every interval."""
+        self._machine.sample()
+        interval_s = self.options.metrics_interval_ms / 1e3
+        self._machine_timer = asyncio.get_running_loop().call_later(interval_s, self._watch_machine)
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
