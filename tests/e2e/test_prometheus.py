@@ -24,6 +24,7 @@ from tests.e2e.serving import Serving, serving
 from tests.e2e.triton_clients import tensor
 from tests.e2e.triton_models import builtin
 
+_DASHBOARD = Path(__file__).resolve().parents[2] / "packaging" / "grafana" / "naiad.json"
 _WAIT_S = 60
 _POLL_S = 0.1
 _DISTRIBUTIONS = (
@@ -84,6 +85,14 @@ def test_prometheus_scrapes_all_metrics_and_their_values(server: Serving, tmp_pa
     assert kinds["nv_inference_first_response_histogram_ms"] == "histogram"
     assert kinds["nv_inference_queue_summary_us"] == "summary"
     assert len(kinds) == server.metrics().count("# TYPE ")
+
+
+def test_prometheus_understands_every_query_of_the_dashboard(server: Serving, tmp_path: Path) -> None:
+    with _prometheus(server, tmp_path) as url:
+        for panel in json.loads(_DASHBOARD.read_text(encoding="utf-8"))["panels"]:
+            for target in panel["targets"]:
+                query = target["expr"].replace("$__rate_interval", "1m").replace("$model", ".*")
+                _query(url, query)  # an error's status is an exception
 
 
 def test_promtool_objects_to_nothing_but_tritons_names(server: Serving) -> None:
