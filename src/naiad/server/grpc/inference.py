@@ -16,6 +16,7 @@ from naiad.protocol.rpc import (
     read_infer,
     read_version,
 )
+from naiad.protocol.timing_fields import REQUEST_FIELD, asks_for_timing, timing_fields
 from naiad.requests import InferResponse
 from naiad.server.grpc.call import Call
 
@@ -38,7 +39,10 @@ class InferenceMethods:
         if model.config.model_transaction_policy.decoupled:
             raise UnsupportedError("ModelInfer RPC doesn't support models with decoupled transaction policy")
         on_response = partial(_on_response, call, model, request)
-        ticket = self._dataplane.infer(model, request.to_request(), on_response)
+        asked = request.to_request()
+        if call.head.metadata and asks_for_timing(dict(call.head.metadata).get(REQUEST_FIELD)):
+            asked = asked._replace(wants_timing=True)
+        ticket = self._dataplane.infer(model, asked, on_response)
         if call.waiting:
             call.on_cancel = ticket.cancel
 
@@ -57,7 +61,9 @@ def _answer(call: Call, model: Model, request: RpcRequest, response: InferRespon
         return
     metadata = model.metadata
     encoded = encode_infer(response, request.declaration.outputs, metadata.labels, metadata.max_batch_size > 0)
-    call.respond(encoded, compress_it=True)
+    timing = response.timing
+    trailing = None if timing is None else partial(timing_fields, timing, call.request_bytes)
+    call.respond(encoded, compress_it=True, trailing=trailing)
 
 
 class _Entry:
