@@ -17,7 +17,6 @@ from naiad.errors import InternalError, NaiadError, UnavailableError
 from naiad.requests import InferRequest, InferResponse, RequestTiming
 from naiad.telemetry.statistics import StatisticsRecorder, Timings
 
-
 _NO_TIME = Timings(0, 0, 0, 0)
 
 
