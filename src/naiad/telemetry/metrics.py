@@ -58,7 +58,7 @@ def _summary(part: str) -> Callable[[ModelStatistics], Iterable[Sample]]:
         yield "_count", {}, summary.count
         yield "_sum", {}, summary.sum_us
         for quantile, value in summary.quantiles:
-            yield "", {"quantile": f"{quantile:g}"}, value
+            yield "", {"quantile": f"{quantile:.15g}"}, value
 
     return samples
 
