@@ -7,7 +7,8 @@ things that this version cannot do are rows of the same table (`LATER_FLAGS`), s
 May import `errors`, nothing else.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
 from typing import NamedTuple, TypeVar
 
@@ -59,7 +60,29 @@ class BackendOption(NamedTuple):
     value: str
 
 
-OptionValue = str | int | bool | BackendOption
+RESTRICTED_CATEGORIES = (
+    "health",
+    "metadata",
+    "inference",
+    "shared-memory",
+    "model-config",
+    "model-repository",
+    "statistics",
+    "trace",
+    "logging",
+)
+"""Triton's categories of what a client may ask for."""
+
+
+class RestrictedGroup(NamedTuple):
+    """One `--http-restricted-api` or `--grpc-restricted-protocol`: `categories` open to who sends `value` as `key`."""
+
+    categories: tuple[str, ...]
+    key: str
+    value: str
+
+
+OptionValue = str | int | bool | BackendOption | RestrictedGroup
 
 
 class LaterFlag(NamedTuple):
@@ -176,6 +199,16 @@ class ServerOptions:
         ),
     )
 
+    http_restricted_api: tuple[RestrictedGroup, ...] = _option(
+        (),
+        Flag(
+            "HTTP",
+            "Open categories of the API only to requests with a header: CATEGORY,CATEGORY:HEADER=VALUE. Categories: "
+            f"{', '.join(RESTRICTED_CATEGORIES)}.",
+            repeatable=True,
+        ),
+    )
+
     allow_grpc: bool = _option(True, Flag("gRPC", "Listen for gRPC calls."))
     grpc_address: str = _option(
         "127.0.0.1", Flag("gRPC", "Address to listen on; 0.0.0.0 opens the server to the network.")
@@ -276,6 +309,15 @@ class ServerOptions:
     grpc_max_bytes_in_flight: int = _option(
         2**30, Flag("gRPC", "Most bytes of messages held at a time.", unit="bytes", minimum=1, tritons=False)
     )
+    grpc_restricted_protocol: tuple[RestrictedGroup, ...] = _option(
+        (),
+        Flag(
+            "gRPC",
+            "The same as --http-restricted-api for gRPC: CATEGORY,CATEGORY:KEY=VALUE; the metadata to send is "
+            "triton-grpc-protocol-KEY.",
+            repeatable=True,
+        ),
+    )
 
     allow_metrics: bool = _option(True, Flag("Metrics", "Listen for scrapes by Prometheus."))
     metrics_address: str = _option("", Flag("Metrics", "Address to listen on; default: that of HTTP."))
@@ -309,6 +351,8 @@ class ServerOptions:
                 )
         self._check_ports()
         self._check_certificates()
+        _check_groups("http_restricted_api", self.http_restricted_api)
+        _check_groups("grpc_restricted_protocol", self.grpc_restricted_protocol)
 
     def _check_ports(self) -> None:
         services = (
@@ -389,6 +433,8 @@ def parse_value(field_name: str, text: str) -> OptionValue:
     value: OptionValue = text
     if field_name == "backend_config":
         value = _parse_backend_option(text)
+    elif field_name in _RESTRICTED:
+        value = _parse_restricted_group(field_name, text)
     elif isinstance(default, bool):
         value = _parse_boolean(field_name, text)
     elif isinstance(default, int):
@@ -434,6 +480,44 @@ def _parse_backend_option(text: str) -> BackendOption:
             f"--backend-config expects NAME,KEY=VALUE, or KEY=VALUE for every backend, got '{text}'"
         )
     return BackendOption(backend.strip(), key.strip(), value)
+
+
+_RESTRICTED = {"http_restricted_api": "api", "grpc_restricted_protocol": "protocol"}
+"""Field → what Triton calls that which it restricts."""
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
+_HEADER_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
+
+
+def _parse_restricted_group(field_name: str, text: str) -> RestrictedGroup:
+    """Read `category,category:key=value`; no message repeats the value, which is a secret."""
+    categories, colon, pair = text.partition(":")
+    key, equals, value = pair.partition("=")
+    group = RestrictedGroup(tuple(one.strip() for one in categories.split(",")), key.strip(), value.strip())
+    if not colon or not equals or not _HEADER_NAME.fullmatch(group.key) or not _HEADER_VALUE.fullmatch(group.value):
+        raise InvalidArgumentError(
+            f"--{flag_name(field_name)} expects CATEGORY,CATEGORY:HEADER=VALUE with a header's name and a value of "
+            f"printable ASCII, got something else for '{categories.partition('=')[0]}'"
+        )
+    _check_groups(field_name, (group,))
+    return group
+
+
+def _check_groups(field_name: str, groups: Iterable[RestrictedGroup]) -> None:
+    """Check that every category exists and stands in one group only; the texts are Triton's."""
+    feature = _RESTRICTED[field_name]
+    seen: set[str] = set()
+    for category in (category for group in groups for category in group.categories):
+        if category not in RESTRICTED_CATEGORIES:
+            raise InvalidArgumentError(
+                f"unknown restricted {feature} '{category}'; --{flag_name(field_name)} expects of "
+                f"{', '.join(RESTRICTED_CATEGORIES)}"
+            )
+        if category in seen:
+            raise InvalidArgumentError(
+                f"restricted {feature} '{category}' can not be specified in multiple config groups; "
+                f"name it in one --{flag_name(field_name)} only"
+            )
+        seen.add(category)
 
 
 def _check(name: str, row: Flag, value: OptionValue | tuple[OptionValue, ...]) -> None:
@@ -482,12 +566,6 @@ LATER_FLAGS: Mapping[str, LaterFlag] = {
         *_later("model namespacing", "model-namespacing", accepted=_OFF, advice="give every model its own name"),
         *_later("peer access between GPUs", "enable-peer-access", accepted=_OFF),
         *_later("forwarding headers", "http-header-forward-pattern", "grpc-header-forward-pattern", accepted=("",)),
-        *_later(
-            "restricting endpoints",
-            "http-restricted-api",
-            "grpc-restricted-protocol",
-            advice="keep the server on 127.0.0.1, or behind a proxy that does it",
-        ),
         *_later("metrics of the GPUs and the CPU", "allow-gpu-metrics", "allow-cpu-metrics", accepted=_OFF),
         *_later("configuring metrics", "metrics-interval-ms", "metrics-config"),
         *_later(

@@ -25,6 +25,7 @@ from naiad.options import (
     LATER_FLAGS,
     BackendOption,
     LaterFlag,
+    RestrictedGroup,
     ServerOptions,
     environment_name,
     flag_name,
@@ -158,6 +159,8 @@ def serve_arguments(given: dict[str, Any]) -> list[str]:
 def _as_text(value: object) -> str:
     if isinstance(value, BackendOption):
         return f"{value.backend},{value.key}={value.value}"
+    if isinstance(value, RestrictedGroup):
+        return f"{','.join(value.categories)}:{value.key}={value.value}"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -22,6 +22,7 @@ from naiad.protocol.http1_head import Limits
 from naiad.repository.catalog import Catalog, LoadReport
 from naiad.repository.loading import Loader
 from naiad.repository.scan import check_repositories, objection_to_emptiness
+from naiad.server.access import GRPC_LOCK_PREFIX, locks
 from naiad.server.grpc.listener import GrpcServer
 from naiad.server.grpc.services import inference_services
 from naiad.server.grpc.settings import grpc_settings, tls_context
@@ -80,10 +81,12 @@ class App:
         settings, budget = _http_settings(options), BodyBudget(options.http_max_bytes_in_flight)
         self._slow_work = SlowWork()
         self._trimmer = IdleTrimmer(budget)
-        api = inference_api(self.dataplane, self._slow_work, budget, options.http_max_input_size)
+        api = inference_api(
+            self.dataplane, self._slow_work, budget, options.http_max_input_size, locks(options.http_restricted_api)
+        )
         self._http = HttpServer(api, settings, budget)
         self._grpc = GrpcServer(
-            inference_services(self.dataplane),
+            inference_services(self.dataplane, locks(options.grpc_restricted_protocol, GRPC_LOCK_PREFIX)),
             grpc_settings(options),
             BodyBudget(options.grpc_max_bytes_in_flight),
             self._slow_work,

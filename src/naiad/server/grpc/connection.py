@@ -19,6 +19,7 @@ from typing import cast
 
 from naiad.errors import NaiadError, UnavailableError
 from naiad.protocol.grpc_call import (
+    CallHead,
     GrpcError,
     GrpcStatus,
     NotGrpcError,
@@ -31,6 +32,7 @@ from naiad.protocol.http2.connection import Connection as Http2Connection
 from naiad.protocol.http2.faults import ErrorCode
 from naiad.protocol.http2.limits import Http2Limits, PingPolicy
 from naiad.protocol.http2.streams import Stream
+from naiad.server.access import Lock
 from naiad.server.grpc.call import Call, Methods
 from naiad.server.http.bodies import BodyBudget
 from naiad.server.http.slow_work import SlowWork
@@ -228,6 +230,8 @@ class GrpcConnection(asyncio.BufferedProtocol):
             method = self._state.methods.get(head.path)
             if method is None:
                 raise GrpcError(GrpcStatus.UNIMPLEMENTED, "")
+            if method.lock is not None:
+                _check_lock(method.lock, head)
         except NotGrpcError as error:
             self.http2.send_trailers(stream, http_status_only(error.http_status))
         except NaiadError as error:
@@ -399,3 +403,9 @@ class GrpcConnection(asyncio.BufferedProtocol):
 def _age(max_age_s: float | None) -> float | None:
     """Spread ages by a tenth, so that clients that came together don't leave together."""
     return None if max_age_s is None else max_age_s * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
+
+
+def _check_lock(lock: Lock, head: CallHead) -> None:
+    """Raise Triton's error for a call that doesn't open the lock."""
+    if not lock.opens(dict(head.metadata).get(lock.field_name.decode())):
+        raise UnavailableError(f"This protocol is restricted, expecting header '{lock.header}'")
