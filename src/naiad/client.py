@@ -52,12 +52,13 @@ class Client:
     Args:
         url: of the server, `http://host:port` or `https://host:port`.
         timeout_s: seconds to wait for a connection, and for each answer.
+        api_key: sent as `Authorization: Bearer` with every request; empty: none.
 
     Raises:
-        InvalidArgumentError: the URL is not one of a server.
+        InvalidArgumentError: the URL is not one of a server, or the key cannot be one.
     """
 
-    def __init__(self, url: str = DEFAULT_URL, timeout_s: float = 60.0) -> None:
+    def __init__(self, url: str = DEFAULT_URL, timeout_s: float = 60.0, *, api_key: str = "") -> None:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise InvalidArgumentError(f"'{url}' is not the URL of a server, expected something like {DEFAULT_URL}")
@@ -66,6 +67,9 @@ class Client:
         self._host, self._port, self._timeout_s = parts.hostname, parts.port, timeout_s
         self._connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         self._idle: deque[HTTPConnection] = deque()
+        if not all("!" <= character <= "~" for character in api_key):
+            raise InvalidArgumentError("the API key has characters beside printable ASCII, or spaces; take it as it is")
+        self._authorization = {"Authorization": f"Bearer {api_key}"} if api_key else {}
 
     def __enter__(self) -> Self:
         return self
@@ -150,13 +154,20 @@ class Client:
     def _checked(self, answer: _Answer) -> _Answer:
         if answer.status == 200:
             return answer
+        if answer.status == 401:
+            raise InvalidArgumentError(
+                f"{self.url} refuses the request: {_error_text(answer)}; naiad.Client takes it as api_key, naiad "
+                "models from the environment variable NAIAD_API_KEY"
+            )
         unlisted = InvalidArgumentError if 400 <= answer.status < 500 else InternalError
         raise _ERRORS.get(answer.status, unlisted)(_error_text(answer))
 
     def _send(
         self, method: str, path: str, buffers: Sequence[bytes | memoryview] = (), json_length: int | None = None
     ) -> _Answer:
-        headers = {"Content-Length": str(sum(len(buffer) for buffer in buffers))} if method == "POST" else {}
+        headers = dict(self._authorization)
+        if method == "POST":
+            headers["Content-Length"] = str(sum(len(buffer) for buffer in buffers))
         if json_length is not None:
             headers |= {_JSON_LENGTH: str(json_length), "Content-Type": "application/octet-stream"}
         try:

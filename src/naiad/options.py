@@ -156,6 +156,16 @@ class ServerOptions:
         (), Flag("Models", "Setting for a backend: NAME,KEY=VALUE, or KEY=VALUE for all of them.", repeatable=True)
     )
 
+    api_key_file: str = _option(
+        "",
+        Flag(
+            "Access",
+            "Let in only requests with a key of this file, as Authorization: Bearer KEY. One key a line, lines that "
+            "begin with # are comments. Server health (live, ready) and metrics stay open.",
+            tritons=False,
+        ),
+    )
+
     allow_http: bool = _option(True, Flag("HTTP", "Listen for HTTP requests."))
     http_address: str = _option(
         "127.0.0.1", Flag("HTTP", "Address to listen on; 0.0.0.0 opens the server to the network.")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 from rich.markup import escape
 
 from naiad.cli import background
@@ -32,6 +33,7 @@ from naiad.options import (
     parse_value,
     refuse_later_flag,
 )
+from naiad.server.access import read_api_keys
 from naiad.server.app import App, run
 from naiad.telemetry import logs
 
@@ -197,7 +199,16 @@ def _serve_in_background(arguments: Sequence[str], options: ServerOptions) -> No
     out.print(f"  log      {escape(server.log)}")
     out.print("  See it with: naiad status. End it with: naiad stop\n")
     if server.http_url:
-        print_models(out, server.http_url)
+        _show_models(out, server.http_url, options)
+
+
+def _show_models(out: Console, url: str, options: ServerOptions) -> None:
+    """Print a started server's models; one that answers this request by none of its rules runs all the same."""
+    key = read_api_keys(options.api_key_file)[0] if options.api_key_file else ""
+    try:
+        print_models(out, url, key)
+    except NaiadError as error:
+        out.print(f"Its models cannot be shown here: {escape(str(error))}")
 
 
 def _serve(options: ServerOptions) -> None:

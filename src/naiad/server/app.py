@@ -22,10 +22,12 @@ from naiad.protocol.http1_head import Limits
 from naiad.repository.catalog import Catalog, LoadReport
 from naiad.repository.loading import Loader
 from naiad.repository.scan import check_repositories, objection_to_emptiness
-from naiad.server.access import GRPC_LOCK_PREFIX, locks
+from naiad.server.access import GRPC_LOCK_PREFIX, ApiKeys, locks, read_api_keys
+from naiad.server.grpc import authorization as grpc_authorization
 from naiad.server.grpc.listener import GrpcServer
 from naiad.server.grpc.services import inference_services
 from naiad.server.grpc.settings import grpc_settings, tls_context
+from naiad.server.http import authorization as http_authorization
 from naiad.server.http.bodies import BodyBudget
 from naiad.server.http.connection import HttpSettings, TimeLimits
 from naiad.server.http.handlers.metrics import metrics_handler
@@ -57,7 +59,11 @@ _log = logging.getLogger(__name__)
 
 
 class App:
-    """One server: its models, its data plane and its ports. Lives on the event loop that calls `start`."""
+    """One server: its models, its data plane and its ports. Lives on the event loop that calls `start`.
+
+    Raises:
+        InvalidArgumentError: the API keys cannot be read.
+    """
 
     def __init__(self, options: ServerOptions) -> None:
         self.options = options
@@ -84,12 +90,14 @@ class App:
         api = inference_api(
             self.dataplane, self._slow_work, budget, options.http_max_input_size, locks(options.http_restricted_api)
         )
-        self._http = HttpServer(api, settings, budget)
+        keys = ApiKeys(read_api_keys(options.api_key_file)) if options.api_key_file else None
+        self._http = HttpServer(api, settings, budget, None if keys is None else http_authorization.key_check(keys))
         self._grpc = GrpcServer(
             inference_services(self.dataplane, locks(options.grpc_restricted_protocol, GRPC_LOCK_PREFIX)),
             grpc_settings(options),
             BodyBudget(options.grpc_max_bytes_in_flight),
             self._slow_work,
+            None if keys is None else grpc_authorization.key_check(keys),
         )
         self._metrics = HttpServer(metrics_handler(self._render_metrics), settings, budget)
 

@@ -44,6 +44,10 @@ _JOINED_BYTES = 32 * 1024
 _SHUTTING_DOWN = "GRPC server is shutting down and has stopped accepting new requests."
 
 
+CallCheck = Callable[[CallHead], None]
+"""Raises a `NaiadError` for a call that is to be refused before its messages are read."""
+
+
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
     """How long a client may take, in seconds; kept to within `tick_s`.
@@ -104,6 +108,7 @@ class ServerState:
 
     __slots__ = (
         "budget",
+        "check_call",
         "connections",
         "draining",
         "methods",
@@ -115,8 +120,16 @@ class ServerState:
         "slow_work",
     )
 
-    def __init__(self, methods: Methods, settings: GrpcSettings, budget: BodyBudget, slow_work: SlowWork) -> None:
+    def __init__(
+        self,
+        methods: Methods,
+        settings: GrpcSettings,
+        budget: BodyBudget,
+        slow_work: SlowWork,
+        check_call: CallCheck | None = None,
+    ) -> None:
         self.methods = methods
+        self.check_call = check_call
         self.settings = settings
         self.budget = budget
         self.slow_work = slow_work
@@ -227,6 +240,8 @@ class GrpcConnection(asyncio.BufferedProtocol):
             head = read_call(stream.head)
             if self._state.draining:
                 raise UnavailableError(_SHUTTING_DOWN)
+            if self._state.check_call is not None:
+                self._state.check_call(head)
             method = self._state.methods.get(head.path)
             if method is None:
                 raise GrpcError(GrpcStatus.UNIMPLEMENTED, "")

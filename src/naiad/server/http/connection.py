@@ -32,6 +32,10 @@ _JOINED_RESPONSE_BYTES = 16 * 1024
 """Up to here copying a response into one buffer is cheaper than a vectored write."""
 
 
+HeadCheck = Callable[[RequestHead], None]
+"""Raises `HttpError` for a request that is to be refused before its body is read."""
+
+
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
     """How long a client may take, in seconds; kept to within a quarter of the smallest one.
@@ -76,6 +80,7 @@ class ServerState:
 
     __slots__ = (
         "budget",
+        "check_head",
         "connections",
         "draining",
         "handler",
@@ -86,8 +91,11 @@ class ServerState:
         "settings",
     )
 
-    def __init__(self, handler: Handler, settings: HttpSettings, budget: BodyBudget) -> None:
+    def __init__(
+        self, handler: Handler, settings: HttpSettings, budget: BodyBudget, check_head: HeadCheck | None = None
+    ) -> None:
         self.handler = handler
+        self.check_head = check_head
         self.settings = settings
         self.budget = budget
         self.parse_head = head_parser(settings.limits)
@@ -216,6 +224,11 @@ class Connection(asyncio.BufferedProtocol):
             if head is None:
                 self._wait_for_head()
                 return False
+            check = self._state.check_head
+            if check is not None:
+                self._head = head  # what is refused is answered as its request asked
+                check(head)
+                self._head = None
         if self._body is None:
             small_body = reader.take_body(_SMALL_BODY_BYTES)
             if small_body is not None:
@@ -317,8 +330,10 @@ class Connection(asyncio.BufferedProtocol):
         """Answer a request that cannot be read, and read no more of this connection."""
         head, self._head = self._head, None
         self._drop_body()
-        status = error.status if isinstance(error, HttpError) else error.http_status
-        self._send(head, status, JSON, (encode_error(str(error)),), keep_alive=False)
+        status, headers = error.http_status, JSON
+        if isinstance(error, HttpError):
+            status, headers = error.status, (*JSON, *error.headers)
+        self._send(head, status, headers, (encode_error(str(error)),), keep_alive=False)
         self._linger()
 
     def _cancel_exchange(self) -> None:

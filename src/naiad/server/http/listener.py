@@ -10,7 +10,7 @@ import socket
 
 from naiad.errors import UnavailableError
 from naiad.server.http.bodies import BodyBudget
-from naiad.server.http.connection import Connection, HttpSettings, ServerState
+from naiad.server.http.connection import Connection, HeadCheck, HttpSettings, ServerState
 from naiad.server.http.exchange import Handler
 
 _BACKLOG = 256
@@ -18,15 +18,19 @@ _BACKLOG = 256
 
 
 class HttpServer:
-    """Serves `handler` on one address and port.
+    """Serves `handler` on one address and port; `check_head` may refuse requests before their bodies are read.
 
     In turn: `start`, `drain`, `drained`, `stop`. All on one event loop, any asyncio one.
     """
 
     def __init__(
-        self, handler: Handler, settings: HttpSettings | None = None, budget: BodyBudget | None = None
+        self,
+        handler: Handler,
+        settings: HttpSettings | None = None,
+        budget: BodyBudget | None = None,
+        check_head: HeadCheck | None = None,
     ) -> None:
-        self._state = ServerState(handler, settings or HttpSettings(), budget or BodyBudget())
+        self._state = ServerState(handler, settings or HttpSettings(), budget or BodyBudget(), check_head)
         self._server: asyncio.Server | None = None
         self._tick: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
