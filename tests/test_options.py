@@ -145,6 +145,11 @@ def test_the_port_of_grpc_is_compared_too(changes: dict[str, object], both: str)
             {"grpc_use_ssl_mutual": True, "grpc_server_cert": "c", "grpc_server_key": "k"},
             "needs --grpc-root-cert, expected",
         ),
+        ({"http_use_ssl": True}, "TLS of HTTP needs --http-server-cert, --http-server-key, expected"),
+        (
+            {"http_use_ssl_mutual": True, "http_server_cert": "c", "http_server_key": "k"},
+            "TLS of HTTP needs --http-root-cert, expected",
+        ),
     ],
 )
 def test_tls_without_its_files_is_refused(changes: dict[str, object], missing: str) -> None:

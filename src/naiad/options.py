@@ -209,6 +209,19 @@ class ServerOptions:
         ),
     )
 
+    http_use_ssl: bool = _option(
+        False,
+        Flag("HTTP", "Speak TLS (https), with --http-server-cert and --http-server-key.", tritons=False),
+    )
+    http_use_ssl_mutual: bool = _option(
+        False,
+        Flag("HTTP", "Speak TLS, and let in only clients that --http-root-cert vouches for.", tritons=False),
+    )
+    http_server_cert: str = _option("", Flag("HTTP", "PEM file of the server's certificate.", tritons=False))
+    http_server_key: str = _option("", Flag("HTTP", "PEM file of the key to --http-server-cert.", tritons=False))
+    http_root_cert: str = _option(
+        "", Flag("HTTP", "PEM file of the certificates that vouch for clients.", tritons=False)
+    )
     http_restricted_api: tuple[RestrictedGroup, ...] = _option(
         (),
         Flag(
@@ -382,14 +395,17 @@ class ServerOptions:
                 )
 
     def _check_certificates(self) -> None:
-        if not self.grpc_uses_tls:
-            return
-        wanted = {"grpc-server-cert": self.grpc_server_cert, "grpc-server-key": self.grpc_server_key}
-        if self.grpc_use_ssl_mutual:
-            wanted["grpc-root-cert"] = self.grpc_root_cert
-        missing = ", ".join(f"--{flag}" for flag, file in wanted.items() if not file)
-        if missing:
-            raise InvalidArgumentError(f"TLS of gRPC needs {missing}, expected the path of a PEM file for each")
+        if self.http_uses_tls:
+            root = self.http_root_cert if self.http_use_ssl_mutual else None
+            _check_certificates("HTTP", self.http_server_cert, self.http_server_key, root)
+        if self.grpc_uses_tls:
+            root = self.grpc_root_cert if self.grpc_use_ssl_mutual else None
+            _check_certificates("gRPC", self.grpc_server_cert, self.grpc_server_key, root)
+
+    @property
+    def http_uses_tls(self) -> bool:
+        """Whether HTTP speaks TLS; either flag turns it on, as those of gRPC do."""
+        return self.http_use_ssl or self.http_use_ssl_mutual
 
     @property
     def grpc_uses_tls(self) -> bool:
@@ -528,6 +544,14 @@ def _check_groups(field_name: str, groups: Iterable[RestrictedGroup]) -> None:
                 f"name it in one --{flag_name(field_name)} only"
             )
         seen.add(category)
+
+
+def _check_certificates(service: str, certificate: str, key: str, root: str | None) -> None:
+    """Check that every file TLS needs was given; `root` is None where none is needed."""
+    wanted = {"server-cert": certificate, "server-key": key} | ({} if root is None else {"root-cert": root})
+    missing = ", ".join(f"--{service.lower()}-{flag}" for flag, file in wanted.items() if not file)
+    if missing:
+        raise InvalidArgumentError(f"TLS of {service} needs {missing}, expected the path of a PEM file for each")
 
 
 def _check(name: str, row: Flag, value: OptionValue | tuple[OptionValue, ...]) -> None:

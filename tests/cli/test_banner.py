@@ -74,5 +74,5 @@ def test_a_server_with_keys_names_their_file(repository: Path, tmp_path: Path) -
     keys.write_text("s3cret")
     closed, open_ = (banner(repository, address, api_key_file=str(keys)) for address in ("127.0.0.1", "0.0.0.0"))
     assert f"Only this machine can reach it, with a key of {keys}." in closed
-    assert f"Whoever reaches 0.0.0.0 can use it with a key of {keys}." in open_
+    assert f"Whoever reaches 0.0.0.0 can use it with a key of {keys}. Keys travel in the clear;" in open_
     assert "s3cret" not in closed + open_

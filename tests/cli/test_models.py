@@ -6,6 +6,7 @@ from click.testing import CliRunner
 
 from naiad.cli import models
 from naiad.cli.main import cli
+from naiad.client import Client
 
 READY: dict[str, object] = {
     "name": "yolo",
@@ -60,12 +61,12 @@ def test_a_server_without_models_says_what_to_do() -> None:
 def test_the_key_is_taken_from_the_option_or_the_environment(
     monkeypatch: pytest.MonkeyPatch, arguments: list[str], environment: dict[str, str]
 ) -> None:
-    asked: list[tuple[str, str]] = []
+    asked: list[tuple[str, dict[str, str]]] = []
 
-    def rows(url: str, api_key: str) -> list[dict[str, object]]:
-        asked.append((url, api_key))
+    def rows(client: Client) -> list[dict[str, object]]:
+        asked.append((client.url, client._authorization))
         return []
 
     monkeypatch.setattr(models, "_rows", rows)
     CliRunner().invoke(cli, ["models", "--url=http://a:1", *arguments], env=environment)
-    assert asked == [("http://a:1", "s3cret")]
+    assert asked == [("http://a:1", {"Authorization": "Bearer s3cret"})]

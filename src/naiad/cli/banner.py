@@ -59,7 +59,8 @@ def _reach(options: ServerOptions) -> str:
         guard = f"with a key of {options.api_key_file}"
         if _is_loopback(address):
             return f"Only this machine can reach it, {guard}. To open it to the network: --http-address=0.0.0.0"
-        return f"Whoever reaches {address} can use it {guard}. To close it: leave --http-address out"
+        clear = "" if options.http_uses_tls else " Keys travel in the clear; to encrypt them: --http-use-ssl."
+        return f"Whoever reaches {address} can use it {guard}.{clear} To close it: leave --http-address out"
     if _is_loopback(address):
         return (
             "Only this machine can reach it. To open it to the network (there is no password): --http-address=0.0.0.0"

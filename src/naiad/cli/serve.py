@@ -15,6 +15,7 @@ from rich.markup import escape
 from naiad.cli import background
 from naiad.cli.banner import print_banner
 from naiad.cli.console import console, step
+from naiad.cli.local_client import client_of
 from naiad.cli.models import print_models
 from naiad.cli.processes import start_mark
 from naiad.cli.registry import RunningServer, registered
@@ -199,14 +200,15 @@ def _serve_in_background(arguments: Sequence[str], options: ServerOptions) -> No
     out.print(f"  log      {escape(server.log)}")
     out.print("  See it with: naiad status. End it with: naiad stop\n")
     if server.http_url:
-        _show_models(out, server.http_url, options)
+        _show_models(out, server, options)
 
 
-def _show_models(out: Console, url: str, options: ServerOptions) -> None:
-    """Print a started server's models; one that answers this request by none of its rules runs all the same."""
+def _show_models(out: Console, server: RunningServer, options: ServerOptions) -> None:
+    """Print a started server's models; one whose restrictions forbid that runs all the same."""
     key = read_api_keys(options.api_key_file)[0] if options.api_key_file else ""
     try:
-        print_models(out, url, key)
+        with client_of(server, api_key=key) as client:
+            print_models(out, client)
     except NaiadError as error:
         out.print(f"Its models cannot be shown here: {escape(str(error))}")
 
@@ -253,7 +255,13 @@ def _entry(app: App, options: ServerOptions) -> RunningServer:
         since=time.time(),
         exit_timeout_secs=options.exit_timeout_secs,
         log=os.environ.get(background.LOG_VARIABLE, ""),
+        certificate=_shown_certificate(options),
     )
+
+
+def _shown_certificate(options: ServerOptions) -> str:
+    shows_one = options.http_use_ssl and not options.http_use_ssl_mutual
+    return str(Path(options.http_server_cert).absolute()) if shows_one else ""
 
 
 command = _ServeCommand(

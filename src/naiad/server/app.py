@@ -23,10 +23,11 @@ from naiad.repository.catalog import Catalog, LoadReport
 from naiad.repository.loading import Loader
 from naiad.repository.scan import check_repositories, objection_to_emptiness
 from naiad.server.access import GRPC_LOCK_PREFIX, ApiKeys, locks, read_api_keys
+from naiad.server.credentials import grpc_tls, http_tls
 from naiad.server.grpc import authorization as grpc_authorization
 from naiad.server.grpc.listener import GrpcServer
 from naiad.server.grpc.services import inference_services
-from naiad.server.grpc.settings import grpc_settings, tls_context
+from naiad.server.grpc.settings import grpc_settings
 from naiad.server.http import authorization as http_authorization
 from naiad.server.http.bodies import BodyBudget
 from naiad.server.http.connection import HttpSettings, TimeLimits
@@ -119,7 +120,8 @@ class App:
     @property
     def http_url(self) -> str:
         """The URL of the HTTP endpoint as this machine reaches it, without a trailing slash."""
-        return f"http://{_reachable(self.options.http_address)}:{self.http_port}"
+        scheme = "https" if self.options.http_uses_tls else "http"
+        return f"{scheme}://{_reachable(self.options.http_address)}:{self.http_port}"
 
     @property
     def grpc_url(self) -> str:
@@ -147,13 +149,18 @@ class App:
             _log.warning("%s", objection)
         options = self.options
         if options.allow_http:
-            await self._http.start(options.http_address, options.http_port, reuse_port=options.reuse_http_port)
+            await self._http.start(
+                options.http_address,
+                options.http_port,
+                reuse_port=options.reuse_http_port,
+                tls=http_tls(options),
+            )
         if options.allow_grpc:
             await self._grpc.start(
                 options.grpc_address,
                 options.grpc_port,
                 reuse_port=options.reuse_grpc_port,
-                tls=tls_context(options),
+                tls=grpc_tls(options),
             )
         if options.allow_metrics:
             await self._metrics.start(options.effective_metrics_address, options.metrics_port)

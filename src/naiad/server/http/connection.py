@@ -88,6 +88,7 @@ class ServerState:
         "on_empty",
         "parse_head",
         "receive_buffer",
+        "receive_view",
         "settings",
     )
 
@@ -100,6 +101,8 @@ class ServerState:
         self.budget = budget
         self.parse_head = head_parser(settings.limits)
         self.receive_buffer = bytearray(_RECEIVE_BYTES)
+        # asyncio's TLS fills slices of what it is given, and those of a bytearray are copies.
+        self.receive_view = memoryview(self.receive_buffer)
         self.connections: set[Connection] = set()
         self.draining = False
         self.now_s = 0.0
@@ -166,11 +169,11 @@ class Connection(asyncio.BufferedProtocol):
         if not state.connections and state.on_empty is not None:
             state.on_empty()
 
-    def get_buffer(self, sizehint: int) -> bytearray | memoryview:
+    def get_buffer(self, sizehint: int) -> memoryview:
         """Return where the next bytes go: to their place in a body, or to the shared receive buffer."""
         if self._body is not None and self._reader.remaining:
             return self._body.room()
-        return self._state.receive_buffer
+        return self._state.receive_view
 
     def buffer_updated(self, nbytes: int) -> None:
         """Go on with what has come."""

@@ -7,6 +7,7 @@ May import its neighbours `connection`, `bodies` and `exchange`.
 import asyncio
 import errno
 import socket
+import ssl
 
 from naiad.errors import UnavailableError
 from naiad.server.http.bodies import BodyBudget
@@ -46,8 +47,10 @@ class HttpServer:
         """The number of open connections."""
         return len(self._state.connections)
 
-    async def start(self, address: str, port: int, *, reuse_port: bool = False) -> None:
-        """Listen; port 0 takes a free one.
+    async def start(
+        self, address: str, port: int, *, reuse_port: bool = False, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """Listen, inside TLS with a `tls`; port 0 takes a free one.
 
         Raises:
             UnavailableError: the address cannot be bound.
@@ -55,7 +58,12 @@ class HttpServer:
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
-                lambda: Connection(self._state), address, port, backlog=_BACKLOG, reuse_port=reuse_port or None
+                lambda: Connection(self._state),
+                address,
+                port,
+                backlog=_BACKLOG,
+                reuse_port=reuse_port or None,
+                ssl=tls,
             )
         except OSError as error:
             raise UnavailableError(binding_failure(address, port, error)) from error
