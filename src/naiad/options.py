@@ -166,6 +166,18 @@ class ServerOptions:
         ),
     )
 
+    max_requests_in_flight: int = _option(
+        0,
+        Flag(
+            "Access",
+            "Refuse inference requests beyond this many at a time, over all models and both protocols, as unavailable; "
+            "0 is any number.",
+            minimum=0,
+            maximum=_MAX_INT,
+            tritons=False,
+        ),
+    )
+
     allow_http: bool = _option(True, Flag("HTTP", "Listen for HTTP requests."))
     http_address: str = _option(
         "127.0.0.1", Flag("HTTP", "Address to listen on; 0.0.0.0 opens the server to the network.")

@@ -84,7 +84,9 @@ class App:
             load_thread_count=options.model_load_thread_count,
             strict_readiness=options.strict_readiness,
         )
-        self.dataplane = DataPlane(self._catalog, ServerMetadata(options.id, __version__, EXTENSIONS))
+        self.dataplane = DataPlane(
+            self._catalog, ServerMetadata(options.id, __version__, EXTENSIONS), options.max_requests_in_flight
+        )
         settings, budget = _http_settings(options), BodyBudget(options.http_max_bytes_in_flight)
         self._slow_work = SlowWork()
         self._trimmer = IdleTrimmer(budget)
