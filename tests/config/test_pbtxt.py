@@ -459,3 +459,9 @@ def test_mistake_is_told_with_line_field_and_fix(text: str, told: str) -> None:
 )
 def test_datatype_is_corrected_to_what_was_meant(written: str, meant: str) -> None:
     assert _problem(f"input {{ data_type: {written} }}").endswith(f"; write data_type: {meant}, without quotes")
+
+
+def test_the_number_of_an_enum_beyond_all_bounds_is_told_with_its_line() -> None:
+    assert _problem('name: "m"\ninput { data_type: 9223372036854775807 }') == (
+        "m/config.pbtxt:2: no such enum value; got 9223372036854775807; write its name instead, such as TYPE_FP32"
+    )

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,23 +85,24 @@ def started(
 
 def wait_ready(server: Serving) -> None:
     """Wait until the server says that it is ready."""
-    _wait(server, "ready")
+    wait_until(server, "ready", lambda: _is("ready", server.url))
 
 
 def wait_live(server: Serving) -> None:
     """Wait until the server answers, ready or not: one with a model that failed to load never is."""
-    _wait(server, "live")
+    wait_until(server, "live", lambda: _is("live", server.url))
 
 
-def _wait(server: Serving, health: str) -> None:
+def wait_until(server: Serving, what: str, is_so: Callable[[], bool]) -> None:
+    """Wait until `is_so`; `what` is it called if that does not come."""
     deadline_s = time.monotonic() + _START_S
-    while not _is(health, server.url):
+    while not is_so():
         try:
             code = server.process.wait(timeout=0.05)  # the pause between two questions
         except subprocess.TimeoutExpired:
-            assert time.monotonic() < deadline_s, f"naiad serve was not {health} within {_START_S} s:\n{server.said()}"
+            assert time.monotonic() < deadline_s, f"naiad serve was not {what} within {_START_S} s:\n{server.said()}"
         else:
-            raise AssertionError(f"naiad serve ended with {code} before it was {health}:\n{server.said()}")
+            raise AssertionError(f"naiad serve ended with {code} before it was {what}:\n{server.said()}")
 
 
 def free_ports(count: int) -> list[int]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.e2e.serving import Serving, started, wait_live
+from tests.e2e.serving import Serving, started, wait_live, wait_until
 from tests.e2e.triton_clients import at_once, connected, output, tensor
 from tests.e2e.triton_models import FAILURE, builtin
 from tritonclient.http import InferenceServerException, InferResult
@@ -186,6 +186,7 @@ def test_a_model_that_does_not_load_says_why_and_stops_no_other(kind: str, repos
         with connected(kind, server.http) as client:
             assert client.is_server_live() is True
             assert client.is_server_ready() is False
+            wait_until(server, "serving the good model", lambda: bool(client.is_model_ready("good")))
             assert (client.is_model_ready("good"), client.is_model_ready("bad")) == (True, False)
             answer = client.infer("good", [tensor("INPUT0", row(1, 2, 3))])
             assert answer.as_numpy("OUTPUT0").tolist() == [[1, 2, 3]]

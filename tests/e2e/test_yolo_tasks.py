@@ -5,6 +5,7 @@ ONNX Runtime's sums may differ in the last bit with the number of threads. The m
 `exports`), so that this moves results by far less than the tolerance and decides no comparison within NMS.
 """
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -128,21 +129,27 @@ def test_a_server_inside_this_process_serves_ultralytics(exports: Exports, repos
         np.testing.assert_allclose(output.data, array, rtol=1e-5, atol=TOLERANCE)
 
 
-def test_concurrent_requests_of_mixed_shapes_get_their_own_rows(server: Serving, exports: Exports) -> None:
+def test_concurrent_requests_of_mixed_shapes_get_their_own_rows(tmp_path: Path, exports: Exports) -> None:
     """Rows of equal shape are computed together, and each request gets what it would have got alone."""
-    export, model = exports.random("detect", is_dynamic=True), _name("detect", True)
+    export = exports.random("detect", is_dynamic=True)
+    version = tmp_path / "yolo" / "1"
+    version.mkdir(parents=True)
+    shutil.copy(export.path, version / "model.onnx")
+    (version.parent / "config.pbtxt").write_text(
+        "max_batch_size: 4 dynamic_batching { preferred_batch_size: 4 max_queue_delay_microseconds: 200000 }"
+    )
     random = np.random.default_rng(7)
     shapes = [(rows, 3, 256, width) for width in (256, 320) for rows in (1, 2, 1, 3, 1, 1, 2, 1)]
     images = [random.random(shape, dtype=np.float32) for shape in shapes]
-    with tritonclient.http.InferenceServerClient(server.http, concurrency=len(images)) as client:
-
-        def executions() -> int:
-            return int(client.get_inference_statistics(model)["model_stats"][0]["execution_count"])
-
-        before = executions()
-        asked = [client.async_infer(model, [tensor("images", image)]) for image in images]
+    with (
+        naiad.Server(tmp_path, http_port=0, grpc_port=0, metrics_port=0) as server,
+        tritonclient.http.InferenceServerClient(
+            server.http_url.removeprefix("http://"), concurrency=len(images)
+        ) as client,
+    ):
+        asked = [client.async_infer("yolo", [tensor("images", image)]) for image in images]
         answers = [one.get_result().as_numpy("output0") for one in asked]
-        executed = executions() - before
+        executed = client.get_inference_statistics("yolo")["model_stats"][0]["execution_count"]
     session = onnxruntime.InferenceSession(export.path, providers=["CPUExecutionProvider"])
     for image, answer in zip(images, answers, strict=True):
         (expected,) = session.run(["output0"], {"images": image})

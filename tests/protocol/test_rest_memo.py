@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is remembered of a request's JSON can only give what reading it anew would have given."""
+"""What is remembered of JSON read or written can only give what reading or writing anew would have given."""
 
 import json
 
@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from naiad.errors import InvalidArgumentError
-from naiad.protocol.rest import decode_infer
+from naiad.protocol.rest import OutputEncodings, decode_infer, encode_infer
+from naiad.requests import InferResponse, OutputTensor
 from naiad.snapshots import ModelMetadata, TensorMetadata
 
 TENSOR = TensorMetadata("X", "FP32", (-1, 2))
@@ -59,3 +60,28 @@ def test_tensors_that_came_as_json_are_made_anew() -> None:
     text = b'{"inputs":[{"name":"X","datatype":"FP32","shape":[1,2],"data":[1,2]}]}'
     first, second = (decode_infer(memoryview(text), None, BATCHING, "", 1 << 20).request for _ in range(2))
     assert first.inputs[0].data is not second.inputs[0].data
+
+
+def answered(values: list[list[float]], request_id: str = "", **parameters: str) -> tuple[dict[str, object], bytes]:
+    data = np.array(values, np.float32)
+    outputs = (OutputTensor("Y", "FP32", data.shape, data),)
+    response = InferResponse("m", "1", outputs, request_id, parameters)
+    encoded = encode_infer(response, OutputEncodings(batching=True, all_binary=True), {})
+    text, *tensors = encoded.buffers
+    assert encoded.json_length == len(text)
+    return json.loads(bytes(text)), b"".join(tensors)
+
+
+def test_a_binary_answer_has_its_own_id_shape_and_data_each_time() -> None:
+    for values, request_id in (([[1.0]], "a"), ([[2.0]], "b"), ([[3.0], [4.0]], "a"), ([[5.0]], "")):
+        document, raw = answered(values, request_id)
+        tensor: dict[str, object] = {"name": "Y", "datatype": "FP32", "shape": [len(values), 1]}
+        tensor["parameters"] = {"binary_data_size": 4 * len(values)}
+        expected = {"id": request_id} if request_id else {}
+        assert document == expected | {"model_name": "m", "model_version": "1", "outputs": [tensor]}
+        assert np.frombuffer(raw, "<f4").tolist() == [row[0] for row in values]
+
+
+def test_an_answers_parameters_are_its_own() -> None:
+    assert answered([[1.0]])[0].get("parameters") is None
+    assert answered([[1.0]], mood="fine")[0]["parameters"] == {"mood": "fine"}

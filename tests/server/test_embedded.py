@@ -132,10 +132,11 @@ def test_an_interrupted_start_leaves_no_server_behind(repository: Path, monkeypa
             raise KeyboardInterrupt
         return outcome
 
+    before = set(threading.enumerate())
     monkeypatch.setattr(Future, "result", interrupted)
     with pytest.raises(KeyboardInterrupt):
         naiad.Server(repository, http_port=0, grpc_port=0, metrics_port=0).start()
-    assert "naiad-server" not in {thread.name for thread in threading.enumerate()}
+    assert "naiad-server" not in {thread.name for thread in set(threading.enumerate()) - before}
 
 
 def test_it_can_be_started_again_and_stopped_twice(repository: Path) -> None:

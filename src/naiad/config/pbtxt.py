@@ -8,7 +8,7 @@ May import `errors`, protobuf and what lies beside it.
 from google.protobuf import text_format
 
 from naiad.config.mistakes import explain
-from naiad.config.problems import ConfigError
+from naiad.config.problems import ConfigError, Problem
 from naiad.config.proto import ModelConfig
 
 
@@ -26,6 +26,13 @@ def parse(text: str, source: str) -> ModelConfig:
         return text_format.Parse(text, ModelConfig())
     except text_format.ParseError as error:
         raise ConfigError((explain(error, text, source),)) from error
+    except ValueError as error:  # an enum's number beyond 32 bits; protobuf doesn't say where it is
+        number = str(error).rpartition(" ")[2]
+        line = text[: text.find(number)].count("\n") + 1 if number in text else 0
+        problem = Problem(
+            source, line, "", "no such enum value", got=number, fix="write its name instead, such as TYPE_FP32"
+        )
+        raise ConfigError((problem,)) from error
 
 
 def dump(config: ModelConfig) -> str:

@@ -65,6 +65,10 @@ def parse_header_length(value: bytes | None, body_length: int) -> int | None:
     """
     if value is None:
         return None
+    if value.isdigit() and len(value) < 10:  # nearly always
+        length = int(value)
+        if length <= body_length:
+            return length
     match = _HEADER_LENGTH.fullmatch(value)
     length = int(match[1]) if match else 0
     if not match or abs(length) > _MAX_HEADER_LENGTH:

@@ -9,6 +9,7 @@ May import `errors`, `tensors`, `requests` and its neighbours in `protocol`.
 import math
 import secrets
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from naiad.protocol.rest_request import OutputEncodings
 from naiad.requests import InferResponse
 from naiad.tensors import Array, encode_bytes
 
+_MEMOISED_TEXTS = 512
 _PIECE_ELEMENTS = 16 * 1024
 """About a millisecond of orjson, which holds the interpreter's lock meanwhile."""
 
@@ -43,6 +45,9 @@ def encode_infer(
     Raises:
         InvalidArgumentError: an output that has no JSON form, or cannot be classified (Triton's texts).
     """
+    binary = _encode_binary(response, encodings)
+    if binary is not None:
+        return binary
     document: dict[str, Any] = {"id": response.id} if response.id else {}
     document["model_name"] = response.model_name
     document["model_version"] = response.model_version
@@ -67,6 +72,41 @@ def encode_infer(
     document["outputs"] = outputs
     texts = _dumps_in_pieces(document, outputs)
     return EncodedInfer([*texts, *buffers], sum(map(len, texts)) if buffers else None)
+
+
+def _encode_binary(response: InferResponse, encodings: OutputEncodings) -> EncodedInfer | None:
+    """Write a response that is binary throughout, the usual one, whose JSON is remembered; None for any other."""
+    if encodings.classification or response.parameters:
+        return None
+    declared: list[tuple[str, str, tuple[int, ...], int]] = []
+    buffers: list[bytes | memoryview] = [b""]
+    for name, datatype, shape, data in response.outputs:
+        if not data.size or datatype == "BYTES" or not (encodings.all_binary or name in encodings.binary):
+            return None
+        view = data.reshape(-1).data.cast("B")
+        declared.append((name, datatype, shape, len(view)))
+        buffers.append(view)
+    if not declared:
+        return None
+    buffers[0] = text = _binary_text(response.id, response.model_name, response.model_version, tuple(declared))
+    return EncodedInfer(buffers, len(text))
+
+
+@lru_cache(_MEMOISED_TEXTS)
+def _binary_text(
+    request_id: str, model: str, version: str, declared: tuple[tuple[str, str, tuple[int, ...], int], ...]
+) -> bytes:
+    """Return the JSON of a response whose outputs are declared by name, datatype, shape and size in bytes."""
+    document: dict[str, Any] = {"id": request_id} if request_id else {}
+    document |= {
+        "model_name": model,
+        "model_version": version,
+        "outputs": [
+            {"name": name, "datatype": datatype, "shape": shape, "parameters": {"binary_data_size": size_bytes}}
+            for name, datatype, shape, size_bytes in declared
+        ],
+    }
+    return orjson.dumps(document)
 
 
 def _raw(data: Array, datatype: str) -> memoryview | bytes:

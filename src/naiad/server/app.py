@@ -3,6 +3,7 @@
 
 import asyncio
 import functools
+import gc
 import logging
 import os
 import shlex
@@ -236,6 +237,9 @@ async def _run(options: ServerOptions, on_ready: Callable[[App], None]) -> int:
     try:
         if starting.done():
             starting.result()
+            # What was made until now stays: the garbage collector need not look at it for every full collection.
+            gc.collect()
+            gc.freeze()
             on_ready(app)
             await waiting
         else:
