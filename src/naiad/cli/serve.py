@@ -179,9 +179,16 @@ def _run(detach: bool, **values: Any) -> None:  # noqa: ANN401 - click's
         if FIELD_FLAGS[field].note:
             click.echo(f"Notice: --{flag_name(field)} {FIELD_FLAGS[field].note}", err=True)
     if detach:
-        _serve_in_background(serve_arguments(given), options)
+        # The environment is inherited; a secret that was put there is not to appear in the list of processes.
+        said = {field: value for field, value in given.items() if not _is_from_environment(field)}
+        _serve_in_background(serve_arguments(said), options)
     else:
         _serve(options)
+
+
+def _is_from_environment(field: str) -> bool:
+    source = click.get_current_context().get_parameter_source(field)
+    return source is click.core.ParameterSource.ENVIRONMENT
 
 
 def _serve_in_background(arguments: Sequence[str], options: ServerOptions) -> None:
