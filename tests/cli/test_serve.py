@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from naiad.cli import serve
+from naiad.cli import background, serve
 from naiad.cli.main import cli
 from naiad.client import Client
 from naiad.errors import UnavailableError
@@ -131,7 +131,7 @@ def test_what_the_environment_says_does_not_show_in_the_arguments_of_a_backgroun
         launched.append([*arguments, str(port)])
         raise UnavailableError("only the arguments matter")
 
-    monkeypatch.setattr(serve.background, "launch", launch)
+    monkeypatch.setattr(background, "launch", launch)
     environment = {"NAIAD_SERVE_HTTP_RESTRICTED_API": "trace:k=s3cret", "NAIAD_SERVE_HTTP_PORT": "9000"}
     invoke("--model-repository=a", "--detach", env=environment)
     assert launched == [["--model-repository=a", "9000"]]

@@ -14,7 +14,11 @@ import pytest
 
 import naiad
 from naiad.errors import InvalidArgumentError, UnavailableError
+from naiad.options import ServerOptions
 from naiad.server import embedded
+from naiad.server.credentials import http_tls
+from naiad.server.http.connection import HttpSettings, TimeLimits
+from naiad.server.http.listener import HttpServer
 
 WAIT_S = 10
 CONFIG = """
@@ -123,3 +127,29 @@ def test_a_file_that_cannot_be_used_fails_the_start(repository: Path, certificat
     server = naiad.Server(repository, http_use_ssl=True, **options)
     with pytest.raises(InvalidArgumentError, match="--http-server-cert=/nowhere cannot be read"):
         server.start()
+
+
+def test_a_drain_does_not_wait_for_a_client_that_has_nothing_to_ask(
+    repository: Path, certificates: Path, trusting: ssl.SSLContext
+) -> None:
+    options = ServerOptions(model_repository=(str(repository),), http_use_ssl=True, **files(certificates))  # type: ignore[arg-type]
+    tls = http_tls(options)
+
+    def ask(port: int) -> ssl.SSLSocket:
+        secure = trusting.wrap_socket(
+            socket.create_connection(("127.0.0.1", port), WAIT_S), server_hostname="localhost"
+        )
+        secure.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert secure.recv(1000).startswith(b"HTTP/1.1 200 OK")
+        return secure  # kept, and never read from again
+
+    async def scenario() -> None:
+        settings = HttpSettings(times=TimeLimits(linger_s=0.1))
+        server = HttpServer(lambda exchange: exchange.respond(200), settings)
+        await server.start("127.0.0.1", 0, tls=tls)
+        with await asyncio.to_thread(ask, server.port):
+            server.drain()
+            assert await server.drained(WAIT_S)
+        await server.stop()
+
+    asyncio.run(scenario())

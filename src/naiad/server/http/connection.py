@@ -144,6 +144,8 @@ class Connection(asyncio.BufferedProtocol):
         self._write_paused = False
         self._unsent_bytes = 0
         self._unsent_since_s = 0.0
+        self._answered_bytes = 0
+        self._is_hurried = False
 
     # -- asyncio's side
 
@@ -320,7 +322,7 @@ class Connection(asyncio.BufferedProtocol):
     def _send(
         self, head: RequestHead | None, status: int, headers: Headers, buffers: Buffers, keep_alive: bool
     ) -> None:
-        size_bytes = sum(map(len, buffers))
+        size_bytes = self._answered_bytes = sum(map(len, buffers))
         first = render_head(status, headers, size_bytes, head, keep_alive)
         if head is not None and head.method == "HEAD":
             buffers = ()
@@ -363,8 +365,13 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.write_eof()
 
     def close_if_idle(self) -> None:
-        """Close a connection that waits for a request; part of draining."""
+        """Close a connection that waits for a request; part of draining.
+
+        TLS says goodbye and waits for the client's, and one that doesn't read while it has nothing to ask never says
+        it. It has its time to `linger`, unless much of an answer may still be on the way to it.
+        """
         if self._phase is Phase.IDLE:
+            self._is_hurried = self._answered_bytes <= _JOINED_RESPONSE_BYTES
             self._close()
 
     def abort(self) -> None:
@@ -394,7 +401,7 @@ class Connection(asyncio.BufferedProtocol):
             self._refuse(HttpError(408, f"request head not complete after {times.head_s:g} s, send it at once"))
         elif phase is Phase.BODY and age_s > times.body_s:
             self._check_progress(times)
-        elif phase is Phase.LINGER and age_s > times.linger_s:
+        elif (phase is Phase.LINGER or (phase is Phase.CLOSING and self._is_hurried)) and age_s > times.linger_s:
             self._transport.abort()
 
     def _check_progress(self, times: TimeLimits) -> None:
