@@ -259,14 +259,20 @@ def _stop_signal(loop: asyncio.AbstractEventLoop) -> asyncio.Event:
     """Return an event that is set by the first SIGINT or SIGTERM; the second one has its usual, deadly effect."""
     stopping = asyncio.Event()
 
-    def on_signal(number: int) -> None:
+    # Not the loop's own signal handlers: there are none on Windows.
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def on_signal(number: int, _: object) -> None:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+        loop.call_soon_threadsafe(received, number)
+
+    def received(number: int) -> None:
         print(f"Signal ({number}) received.", flush=True)  # noqa: T201 - Triton prints it there
         stopping.set()
-        for one in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(one)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal, number)
+    for number in before:
+        signal.signal(number, on_signal)
     return stopping
 
 

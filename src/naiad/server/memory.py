@@ -8,6 +8,7 @@ May import its neighbour `http.bodies`.
 
 import asyncio
 import ctypes
+import os
 import threading
 
 from naiad.server.http.bodies import BodyBudget
@@ -48,4 +49,4 @@ class IdleTrimmer:
         self.start()
 
 
-_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
