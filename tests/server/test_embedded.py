@@ -5,6 +5,7 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -201,3 +202,28 @@ def test_metrics_config_asks_for_distributions(repository: Path) -> None:
     assert f"nv_inference_request_summary_us_count{{{own}}} 1\n" in text
     assert f'nv_inference_first_response_histogram_ms_bucket{{{own},le="+Inf"}} 1\n' in text
     assert "duration_us" not in text
+
+
+def test_requests_beyond_the_limit_are_refused_and_counted(repository: Path) -> None:
+    write(repository, "slow", DELAY)
+    options = {"http_port": 0, "grpc_port": 0, "metrics_port": 0, "max_requests_in_flight": 1}
+    with naiad.Server(repository, **options) as server, naiad.Client(server.http_url) as client:
+
+        def occupy() -> None:
+            with suppress(UnavailableError):  # the other request had the only place
+                server.infer("slow", {"X": rows(1)})
+                return
+            occupy()
+
+        def ask_until_refused() -> None:
+            while True:
+                client.infer("identity", {"X": rows(1)})
+
+        first = threading.Thread(target=occupy)
+        first.start()
+        with pytest.raises(UnavailableError, match="the server has 1 requests in flight already"):
+            ask_until_refused()
+        rejected = 'nv_inference_request_failure{model="identity",reason="REJECTED",version="1"} 1'
+        assert rejected in metrics(server)
+        first.join()
+        assert client.infer("identity", {"X": rows(1)})["Y"].tolist() == rows(1).tolist()

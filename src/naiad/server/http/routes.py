@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of what the HTTP port serves, as Triton has it. May import `router`, `handlers` and `telemetry`."""
+"""The table of what the HTTP port serves, as Triton has it. May import its neighbours, `server.access`, `telemetry`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from naiad.engine.dataplane import DataPlane
+from naiad.server.access import Lock
 from naiad.server.http.bodies import BodyBudget
+from naiad.server.http.categories import category_of
 from naiad.server.http.handlers.inference import InferenceHandler
 from naiad.server.http.handlers.information import InformationHandlers
 from naiad.server.http.handlers.log_settings import LogSettingsHandlers
@@ -20,6 +23,7 @@ from naiad.server.http.slow_work import SlowWork
 from naiad.telemetry.logs import ServerLog
 
 _MODEL = "/v2/models/{model}[/versions/{version}]"
+_NO_LOCKS: Mapping[str, Lock] = MappingProxyType({})
 
 
 def inference_api(
@@ -28,13 +32,16 @@ def inference_api(
     budget: BodyBudget,
     log: ServerLog,
     max_input_bytes: int = 64 * 1024 * 1024,
+    locks: Mapping[str, Lock] = _NO_LOCKS,
 ) -> Router:
     """Return the handler of the HTTP port.
 
     `budget` is the one its `HttpServer` receives bodies under; `max_input_bytes` is Triton's `--http-max-input-size`.
+    `locks` are those of the restricted categories.
     """
     inference = InferenceHandler(dataplane, slow_work, budget, max_input_bytes)
-    return Router((*_served(InformationHandlers(dataplane), inference), *_log_settings(log), *_refused()))
+    routes = (*_served(InformationHandlers(dataplane), inference), *_log_settings(log), *_refused())
+    return Router(routes, lambda path: locks.get(category_of(path)))
 
 
 def _served(information: InformationHandlers, inference: InferenceHandler) -> Iterator[Route]:
