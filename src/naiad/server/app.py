@@ -23,16 +23,16 @@ from naiad.protocol.http1_head import Limits
 from naiad.repository.catalog import Catalog, LoadReport
 from naiad.repository.loading import Loader
 from naiad.repository.scan import check_repositories, objection_to_emptiness
+from naiad.server.bodies import BodyBudget
 from naiad.server.grpc.listener import GrpcServer
 from naiad.server.grpc.services import inference_services
 from naiad.server.grpc.settings import grpc_settings, tls_context
-from naiad.server.http.bodies import BodyBudget
 from naiad.server.http.connection import HttpSettings, TimeLimits
 from naiad.server.http.handlers.metrics import metrics_handler
 from naiad.server.http.listener import HttpServer
 from naiad.server.http.routes import inference_api
-from naiad.server.http.slow_work import SlowWork
 from naiad.server.memory import IdleTrimmer
+from naiad.server.slow_work import SlowWork
 from naiad.snapshots import IndexEntry, ServerMetadata
 from naiad.telemetry import metrics
 from naiad.vision.metadata import inject_metadata

@@ -22,11 +22,11 @@ from naiad.errors import NaiadError, NotFoundError
 from naiad.protocol.http2 import frames
 from naiad.protocol.http2.header_blocks import encode_fields
 from naiad.requests import InferRequest, InferResponse, OutputTensor
+from naiad.server.bodies import BodyBudget
 from naiad.server.grpc.connection import GrpcSettings
 from naiad.server.grpc.listener import GrpcServer
 from naiad.server.grpc.services import inference_services
-from naiad.server.http.bodies import BodyBudget
-from naiad.server.http.slow_work import SlowWork
+from naiad.server.slow_work import SlowWork
 from naiad.snapshots import IndexEntry, ModelMetadata, ModelState, ModelStatistics, ServerMetadata, TensorMetadata
 
 T = TypeVar("T")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A listening HTTP port: bind, accept, tick, drain, stop.
 
-May import its neighbours `connection`, `bodies` and `exchange`.
+May import its neighbours `connection` and `exchange`, and `server`'s `bodies`.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import errno
 import socket
 
 from naiad.errors import UnavailableError
-from naiad.server.http.bodies import BodyBudget
+from naiad.server.bodies import BodyBudget
 from naiad.server.http.connection import Connection, HttpSettings, ServerState
 from naiad.server.http.exchange import Handler
 

@@ -4,7 +4,7 @@
 from collections.abc import Iterator
 
 from naiad.engine.dataplane import DataPlane
-from naiad.server.http.bodies import BodyBudget
+from naiad.server.bodies import BodyBudget
 from naiad.server.http.handlers.inference import InferenceHandler
 from naiad.server.http.handlers.information import InformationHandlers
 from naiad.server.http.handlers.unsupported import (
@@ -15,7 +15,7 @@ from naiad.server.http.handlers.unsupported import (
     refusal,
 )
 from naiad.server.http.router import Route, Router
-from naiad.server.http.slow_work import SlowWork
+from naiad.server.slow_work import SlowWork
 
 _MODEL = "/v2/models/{model}[/versions/{version}]"
 
