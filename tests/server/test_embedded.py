@@ -5,6 +5,7 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -183,3 +184,28 @@ def test_requests_in_flight_and_in_the_queue_are_finished_when_it_stops(server: 
     for thread in threads:
         thread.join()
     assert answers == [rows(1).tolist()] * 2
+
+
+def test_requests_beyond_the_limit_are_refused_and_counted(repository: Path) -> None:
+    write(repository, "slow", DELAY)
+    options = {"http_port": 0, "grpc_port": 0, "metrics_port": 0, "max_requests_in_flight": 1}
+    with naiad.Server(repository, **options) as server, naiad.Client(server.http_url) as client:
+
+        def occupy() -> None:
+            with suppress(UnavailableError):  # the other request had the only place
+                server.infer("slow", {"X": rows(1)})
+                return
+            occupy()
+
+        def ask_until_refused() -> None:
+            while True:
+                client.infer("identity", {"X": rows(1)})
+
+        first = threading.Thread(target=occupy)
+        first.start()
+        with pytest.raises(UnavailableError, match="the server has 1 requests in flight already"):
+            ask_until_refused()
+        rejected = 'nv_inference_request_failure{model="identity",reason="REJECTED",version="1"} 1'
+        assert rejected in metrics(server)
+        first.join()
+        assert client.infer("identity", {"X": rows(1)})["Y"].tolist() == rows(1).tolist()

@@ -20,7 +20,7 @@ from naiad.engine.scheduler import Scheduler
 from naiad.engine.signature import Signature
 from naiad.requests import InferRequest
 from naiad.snapshots import ModelMetadata, ModelStatistics
-from naiad.telemetry.statistics import StatisticsRecorder
+from naiad.telemetry.statistics import FailureReason, StatisticsRecorder
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +140,10 @@ class Model:
         pending = Pending(request, self._signature.bind(request), self.version, on_response, arrived_ns)
         self._scheduler.submit(pending)
         return pending
+
+    def note_rejection(self) -> None:
+        """Count a request that was refused before it was submitted."""
+        self._statistics.record_failure(FailureReason.REJECTED, 0)
 
     def cancel(self, pending: Pending) -> None:
         """Forget a request whose client has gone."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sockets and processes: the HTTP front end, the metrics endpoint, start, drain and stop.
 
-`http` and `grpc` are the two transports; what both use (`bodies`, `slow_work`) lies beside them, and imports neither.
+`http` and `grpc` are the two transports; what both use (`bodies`, `slow_work`, `access`, `credentials`) lies beside them,
+and imports neither.
 `app` is the one place that knows all rooms and wires them together.
 """

@@ -23,10 +23,14 @@ from naiad.protocol.http1_head import Limits
 from naiad.repository.catalog import Catalog, LoadReport
 from naiad.repository.loading import Loader
 from naiad.repository.scan import check_repositories, objection_to_emptiness
+from naiad.server.access import GRPC_LOCK_PREFIX, ApiKeys, locks, read_api_keys
 from naiad.server.bodies import BodyBudget
+from naiad.server.credentials import grpc_tls, http_tls
+from naiad.server.grpc import authorization as grpc_authorization
 from naiad.server.grpc.listener import GrpcServer
 from naiad.server.grpc.services import inference_services
-from naiad.server.grpc.settings import grpc_settings, tls_context
+from naiad.server.grpc.settings import grpc_settings
+from naiad.server.http import authorization as http_authorization
 from naiad.server.http.connection import HttpSettings, TimeLimits
 from naiad.server.http.handlers.metrics import metrics_handler
 from naiad.server.http.listener import HttpServer
@@ -57,7 +61,11 @@ _log = logging.getLogger(__name__)
 
 
 class App:
-    """One server: its models, its data plane and its ports. Lives on the event loop that calls `start`."""
+    """One server: its models, its data plane and its ports. Lives on the event loop that calls `start`.
+
+    Raises:
+        InvalidArgumentError: the API keys cannot be read.
+    """
 
     def __init__(self, options: ServerOptions) -> None:
         self.options = options
@@ -77,17 +85,23 @@ class App:
             load_thread_count=options.model_load_thread_count,
             strict_readiness=options.strict_readiness,
         )
-        self.dataplane = DataPlane(self._catalog, ServerMetadata(options.id, __version__, EXTENSIONS))
+        self.dataplane = DataPlane(
+            self._catalog, ServerMetadata(options.id, __version__, EXTENSIONS), options.max_requests_in_flight
+        )
         settings, budget = _http_settings(options), BodyBudget(options.http_max_bytes_in_flight)
         self._slow_work = SlowWork()
         self._trimmer = IdleTrimmer(budget)
-        api = inference_api(self.dataplane, self._slow_work, budget, options.http_max_input_size)
-        self._http = HttpServer(api, settings, budget)
+        api = inference_api(
+            self.dataplane, self._slow_work, budget, options.http_max_input_size, locks(options.http_restricted_api)
+        )
+        keys = ApiKeys(read_api_keys(options.api_key_file)) if options.api_key_file else None
+        self._http = HttpServer(api, settings, budget, None if keys is None else http_authorization.key_check(keys))
         self._grpc = GrpcServer(
-            inference_services(self.dataplane),
+            inference_services(self.dataplane, locks(options.grpc_restricted_protocol, GRPC_LOCK_PREFIX)),
             grpc_settings(options),
             BodyBudget(options.grpc_max_bytes_in_flight),
             self._slow_work,
+            None if keys is None else grpc_authorization.key_check(keys),
         )
         self._metrics = HttpServer(metrics_handler(self._render_metrics), settings, budget)
 
@@ -109,7 +123,8 @@ class App:
     @property
     def http_url(self) -> str:
         """The URL of the HTTP endpoint as this machine reaches it, without a trailing slash."""
-        return f"http://{_reachable(self.options.http_address)}:{self.http_port}"
+        scheme = "https" if self.options.http_uses_tls else "http"
+        return f"{scheme}://{_reachable(self.options.http_address)}:{self.http_port}"
 
     @property
     def grpc_url(self) -> str:
@@ -137,13 +152,18 @@ class App:
             _log.warning("%s", objection)
         options = self.options
         if options.allow_http:
-            await self._http.start(options.http_address, options.http_port, reuse_port=options.reuse_http_port)
+            await self._http.start(
+                options.http_address,
+                options.http_port,
+                reuse_port=options.reuse_http_port,
+                tls=http_tls(options),
+            )
         if options.allow_grpc:
             await self._grpc.start(
                 options.grpc_address,
                 options.grpc_port,
                 reuse_port=options.reuse_grpc_port,
-                tls=tls_context(options),
+                tls=grpc_tls(options),
             )
         if options.allow_metrics:
             await self._metrics.start(options.effective_metrics_address, options.metrics_port)

@@ -6,7 +6,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
@@ -22,6 +22,7 @@ from naiad.errors import NaiadError, NotFoundError
 from naiad.protocol.http2 import frames
 from naiad.protocol.http2.header_blocks import encode_fields
 from naiad.requests import InferRequest, InferResponse, OutputTensor
+from naiad.server.access import Lock
 from naiad.server.bodies import BodyBudget
 from naiad.server.grpc.connection import GrpcSettings
 from naiad.server.grpc.listener import GrpcServer
@@ -104,13 +105,13 @@ class FakeCatalog:
 class Served:
     """A running gRPC port. `on_loop` runs a function on its loop."""
 
-    def __init__(self, settings: GrpcSettings, budget: BodyBudget) -> None:
+    def __init__(self, settings: GrpcSettings, budget: BodyBudget, locks: Mapping[str, Lock]) -> None:
         self.model, self.decoupled = FakeModel(), FakeModel("d", decoupled=True)
         self.catalog = FakeCatalog([self.model, self.decoupled])
         self.budget = budget
         self.slow_work = SlowWork()
         dataplane = DataPlane(self.catalog, ServerMetadata("naiad", "0", ("parameters",)))
-        self.server = GrpcServer(inference_services(dataplane), settings, budget, self.slow_work)
+        self.server = GrpcServer(inference_services(dataplane, locks), settings, budget, self.slow_work)
         self.loop = asyncio.new_event_loop()
 
     @property
@@ -144,10 +145,13 @@ class Served:
 
 @contextmanager
 def served(
-    settings: GrpcSettings | None = None, budget: BodyBudget | None = None, tls: ssl.SSLContext | None = None
+    settings: GrpcSettings | None = None,
+    budget: BodyBudget | None = None,
+    tls: ssl.SSLContext | None = None,
+    locks: Mapping[str, Lock] | None = None,
 ) -> Iterator[Served]:
     """Serve until the block ends; nothing may be left in the budget then."""
-    serving = Served(settings or GrpcSettings(), budget or BodyBudget())
+    serving = Served(settings or GrpcSettings(), budget or BodyBudget(), locks or {})
     thread = threading.Thread(target=serving.loop.run_forever)
     thread.start()
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One gRPC call: joins its messages, hands them to the method's handler, and sends what that answers.
 
-May import `protocol`, `errors` and `server`'s `bodies` and `slow_work`; knows nothing of sockets beyond the
-`Session` that it belongs to.
+May import `protocol`, `errors`, `server`'s `access`, `bodies` and `slow_work`; knows nothing of sockets
+beyond the `Session` that it belongs to.
 """
 
 import asyncio
@@ -30,6 +30,7 @@ from naiad.protocol.http2.faults import ErrorCode
 from naiad.protocol.http2.streams import Stream
 from naiad.protocol.rpc import EncodedMessage
 from naiad.protocol.rpc_wire import first_tensor_at
+from naiad.server.access import Lock
 from naiad.server.bodies import BodyBudget, BodyBuffer
 from naiad.server.slow_work import SlowWork
 
@@ -55,10 +56,14 @@ class StreamHandler(Protocol):
 
 
 class Method(NamedTuple):
-    """What a path leads to: a handler of one message, or one that makes a handler of a stream of them."""
+    """What a path leads to: a handler of one message, or one that makes a handler of a stream of them.
+
+    With a `lock`, only calls that open it get there.
+    """
 
     unary: "Callable[[Call, memoryview], None] | None" = None
     stream: "Callable[[Call], StreamHandler] | None" = None
+    lock: Lock | None = None
 
 
 Methods = Mapping[str, Method]

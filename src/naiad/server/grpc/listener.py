@@ -10,7 +10,7 @@ import ssl
 from naiad.errors import UnavailableError
 from naiad.server.bodies import BodyBudget
 from naiad.server.grpc.call import Methods
-from naiad.server.grpc.connection import GrpcConnection, GrpcSettings, ServerState
+from naiad.server.grpc.connection import CallCheck, GrpcConnection, GrpcSettings, ServerState
 from naiad.server.http.listener import binding_failure
 from naiad.server.slow_work import SlowWork
 
@@ -18,13 +18,20 @@ _BACKLOG = 256
 
 
 class GrpcServer:
-    """Serves `methods` on one address and port.
+    """Serves `methods` on one address and port; `check_call` may refuse calls before their messages are read.
 
     In turn: `start`, `drain`, `drained`, `stop`. All on one event loop, any asyncio one.
     """
 
-    def __init__(self, methods: Methods, settings: GrpcSettings, budget: BodyBudget, slow_work: SlowWork) -> None:
-        self._state = ServerState(methods, settings, budget, slow_work)
+    def __init__(
+        self,
+        methods: Methods,
+        settings: GrpcSettings,
+        budget: BodyBudget,
+        slow_work: SlowWork,
+        check_call: CallCheck | None = None,
+    ) -> None:
+        self._state = ServerState(methods, settings, budget, slow_work, check_call)
         self._server: asyncio.Server | None = None
         self._tick: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()

@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table of what the gRPC port serves: Triton's `inference.GRPCInferenceService` and gRPC's health service.
 
-May import `engine`, `protocol` and its neighbours.
+May import `engine`, `protocol`, `server.access` and its neighbours.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 
 from naiad.engine.dataplane import DataPlane
 from naiad.errors import NaiadError, UnsupportedError
+from naiad.server.access import Lock
 from naiad.server.grpc.call import Call, Method, Methods
 from naiad.server.grpc.inference import InferenceMethods
 from naiad.server.grpc.information import InformationMethods
 
 _SERVICE = "/inference.GRPCInferenceService"
-
+_HEALTH = "/grpc.health.v1.Health"
+_NO_LOCKS: Mapping[str, Lock] = MappingProxyType({})
 
 _NOT_YET = {
     "SystemSharedMemoryStatus": "the system shared memory extension",
@@ -27,14 +30,40 @@ _NOT_YET = {
 }
 
 
-def inference_services(dataplane: DataPlane) -> Methods:
-    """Return the methods of the gRPC port."""
-    return dict(_methods(dataplane))
+_CATEGORIES = {
+    f"{_HEALTH}/Check": "health",
+    f"{_SERVICE}/ServerLive": "health",
+    f"{_SERVICE}/ServerReady": "health",
+    f"{_SERVICE}/ModelReady": "health",
+    f"{_SERVICE}/ServerMetadata": "metadata",
+    f"{_SERVICE}/ModelMetadata": "metadata",
+    f"{_SERVICE}/ModelConfig": "model-config",
+    f"{_SERVICE}/ModelStatistics": "statistics",
+    f"{_SERVICE}/RepositoryIndex": "model-repository",
+    f"{_SERVICE}/RepositoryModelLoad": "model-repository",
+    f"{_SERVICE}/RepositoryModelUnload": "model-repository",
+    f"{_SERVICE}/ModelInfer": "inference",
+    f"{_SERVICE}/ModelStreamInfer": "inference",
+    f"{_SERVICE}/SystemSharedMemoryStatus": "shared-memory",
+    f"{_SERVICE}/SystemSharedMemoryRegister": "shared-memory",
+    f"{_SERVICE}/SystemSharedMemoryUnregister": "shared-memory",
+    f"{_SERVICE}/CudaSharedMemoryStatus": "shared-memory",
+    f"{_SERVICE}/CudaSharedMemoryRegister": "shared-memory",
+    f"{_SERVICE}/CudaSharedMemoryUnregister": "shared-memory",
+    f"{_SERVICE}/TraceSetting": "trace",
+    f"{_SERVICE}/LogSettings": "logging",
+}
+"""Path → Triton's category of restricted protocols; a method that is not here cannot be served."""
+
+
+def inference_services(dataplane: DataPlane, locks: Mapping[str, Lock] = _NO_LOCKS) -> Methods:
+    """Return the methods of the gRPC port; `locks` are those of the restricted categories."""
+    return {path: method._replace(lock=locks.get(_CATEGORIES[path])) for path, method in _methods(dataplane)}
 
 
 def _methods(dataplane: DataPlane) -> Iterator[tuple[str, Method]]:
     information, inference = InformationMethods(dataplane), InferenceMethods(dataplane)
-    yield "/grpc.health.v1.Health/Check", Method(information.health)
+    yield f"{_HEALTH}/Check", Method(information.health)
     yield f"{_SERVICE}/ServerLive", Method(information.server_live)
     yield f"{_SERVICE}/ServerReady", Method(information.server_ready)
     yield f"{_SERVICE}/ModelReady", Method(information.model_ready)

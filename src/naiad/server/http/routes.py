@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of what the HTTP port serves, as Triton has it. May import `router` and `handlers`."""
+"""The table of what the HTTP port serves, as Triton has it. May import its neighbours and `server.access`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from naiad.engine.dataplane import DataPlane
+from naiad.server.access import Lock
 from naiad.server.bodies import BodyBudget
+from naiad.server.http.categories import category_of
 from naiad.server.http.handlers.inference import InferenceHandler
 from naiad.server.http.handlers.information import InformationHandlers
 from naiad.server.http.handlers.unsupported import (
@@ -18,17 +21,24 @@ from naiad.server.http.router import Route, Router
 from naiad.server.slow_work import SlowWork
 
 _MODEL = "/v2/models/{model}[/versions/{version}]"
+_NO_LOCKS: Mapping[str, Lock] = MappingProxyType({})
 
 
 def inference_api(
-    dataplane: DataPlane, slow_work: SlowWork, budget: BodyBudget, max_input_bytes: int = 64 * 1024 * 1024
+    dataplane: DataPlane,
+    slow_work: SlowWork,
+    budget: BodyBudget,
+    max_input_bytes: int = 64 * 1024 * 1024,
+    locks: Mapping[str, Lock] = _NO_LOCKS,
 ) -> Router:
     """Return the handler of the HTTP port.
 
     `budget` is the one its `HttpServer` receives bodies under; `max_input_bytes` is Triton's `--http-max-input-size`.
+    `locks` are those of the restricted categories.
     """
     inference = InferenceHandler(dataplane, slow_work, budget, max_input_bytes)
-    return Router((*_served(InformationHandlers(dataplane), inference), *_refused()))
+    routes = (*_served(InformationHandlers(dataplane), inference), *_refused())
+    return Router(routes, lambda path: locks.get(category_of(path)))
 
 
 def _served(information: InformationHandlers, inference: InferenceHandler) -> Iterator[Route]:
