@@ -24,19 +24,19 @@ from naiad.repository.catalog import Catalog, LoadReport
 from naiad.repository.loading import Loader
 from naiad.repository.scan import check_repositories, objection_to_emptiness
 from naiad.server.access import GRPC_LOCK_PREFIX, ApiKeys, locks, read_api_keys
+from naiad.server.bodies import BodyBudget
 from naiad.server.credentials import grpc_tls, http_tls
 from naiad.server.grpc import authorization as grpc_authorization
 from naiad.server.grpc.listener import GrpcServer
 from naiad.server.grpc.services import inference_services
 from naiad.server.grpc.settings import grpc_settings
 from naiad.server.http import authorization as http_authorization
-from naiad.server.http.bodies import BodyBudget
 from naiad.server.http.connection import HttpSettings, TimeLimits
 from naiad.server.http.handlers.metrics import metrics_handler
 from naiad.server.http.listener import HttpServer
 from naiad.server.http.routes import inference_api
-from naiad.server.http.slow_work import SlowWork
 from naiad.server.memory import IdleTrimmer
+from naiad.server.slow_work import SlowWork
 from naiad.snapshots import IndexEntry, LogSettings, ServerMetadata
 from naiad.telemetry import metrics
 from naiad.telemetry.logs import ServerLog

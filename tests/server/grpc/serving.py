@@ -24,11 +24,11 @@ from naiad.protocol.http2 import frames
 from naiad.protocol.http2.header_blocks import encode_fields
 from naiad.requests import InferRequest, InferResponse, OutputTensor
 from naiad.server.access import Lock
+from naiad.server.bodies import BodyBudget
 from naiad.server.grpc.connection import GrpcSettings
 from naiad.server.grpc.listener import GrpcServer
 from naiad.server.grpc.services import inference_services
-from naiad.server.http.bodies import BodyBudget
-from naiad.server.http.slow_work import SlowWork
+from naiad.server.slow_work import SlowWork
 from naiad.snapshots import IndexEntry, ModelMetadata, ModelState, ModelStatistics, ServerMetadata, TensorMetadata
 from naiad.telemetry.logs import ServerLog
 

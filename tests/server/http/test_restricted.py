@@ -11,11 +11,11 @@ from naiad.options import RESTRICTED_CATEGORIES
 from naiad.protocol.http1 import Headers
 from naiad.protocol.http1_head import Limits, parse_head
 from naiad.server.access import Lock
-from naiad.server.http.bodies import BodyBudget
+from naiad.server.bodies import BodyBudget
 from naiad.server.http.categories import category_of
 from naiad.server.http.exchange import Exchange
 from naiad.server.http.routes import inference_api
-from naiad.server.http.slow_work import SlowWork
+from naiad.server.slow_work import SlowWork
 from naiad.telemetry.logs import ServerLog
 
 ROUTES = {

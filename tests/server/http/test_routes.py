@@ -21,11 +21,11 @@ from naiad.errors import NaiadError, NotFoundError, UnavailableError
 from naiad.protocol.http1 import Headers
 from naiad.protocol.http1_head import Limits, parse_head
 from naiad.requests import InferRequest, InferResponse, OutputTensor
-from naiad.server.http.bodies import BodyBudget
+from naiad.server.bodies import BodyBudget
 from naiad.server.http.exchange import Exchange
 from naiad.server.http.handlers.metrics import metrics_handler
 from naiad.server.http.routes import inference_api
-from naiad.server.http.slow_work import SlowWork
+from naiad.server.slow_work import SlowWork
 from naiad.snapshots import (
     IndexEntry,
     LogSettings,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One gRPC call: joins its messages, hands them to the method's handler, and sends what that answers.
 
-May import `protocol`, `errors`, `server.access` and `server.http`'s `bodies` and `slow_work`; knows nothing of sockets
+May import `protocol`, `errors`, `server`'s `access`, `bodies` and `slow_work`; knows nothing of sockets
 beyond the `Session` that it belongs to.
 """
 
@@ -32,8 +32,8 @@ from naiad.protocol.http2.streams import Stream
 from naiad.protocol.rpc import EncodedMessage
 from naiad.protocol.rpc_wire import first_tensor_at
 from naiad.server.access import Lock
-from naiad.server.http.bodies import BodyBudget, BodyBuffer
-from naiad.server.http.slow_work import SlowWork
+from naiad.server.bodies import BodyBudget, BodyBuffer
+from naiad.server.slow_work import SlowWork
 
 P = ParamSpec("P")
 Trailing = Callable[[int], Iterable[tuple[bytes, bytes]]]

@@ -8,7 +8,7 @@ The rules of this file:
 - No timers here: the listener's tick calls `check_time`.
 - After an error the connection lingers: were it closed at once, the kernel would send a reset, and the client might
   never see why.
-May import `errors`, `protocol`, its neighbour `call`, and `server.http`'s `bodies` and `slow_work`.
+May import `errors`, `protocol`, its neighbour `call`, and `server`'s `bodies` and `slow_work`.
 """
 
 import asyncio
@@ -33,9 +33,9 @@ from naiad.protocol.http2.faults import ErrorCode
 from naiad.protocol.http2.limits import Http2Limits, PingPolicy
 from naiad.protocol.http2.streams import Stream
 from naiad.server.access import Lock
+from naiad.server.bodies import BodyBudget
 from naiad.server.grpc.call import Call, Methods
-from naiad.server.http.bodies import BodyBudget
-from naiad.server.http.slow_work import SlowWork
+from naiad.server.slow_work import SlowWork
 
 _RECEIVE_BYTES = 64 * 1024
 _JOINED_BYTES = 32 * 1024

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """A listening gRPC port: bind, accept, tick, drain, stop.
 
-May import its neighbours `connection` and `call`, and `server.http`'s `bodies`, `listener` and `slow_work`.
+May import its neighbours `connection` and `call`, `server`'s `bodies` and `slow_work`, and `http.listener`.
 """
 
 import asyncio
 import ssl
 
 from naiad.errors import UnavailableError
+from naiad.server.bodies import BodyBudget
 from naiad.server.grpc.call import Methods
 from naiad.server.grpc.connection import CallCheck, GrpcConnection, GrpcSettings, ServerState
-from naiad.server.http.bodies import BodyBudget
 from naiad.server.http.listener import binding_failure
-from naiad.server.http.slow_work import SlowWork
+from naiad.server.slow_work import SlowWork
 
 _BACKLOG = 256
 

@@ -9,7 +9,7 @@ The rules of this file:
 - No timers here: the listener's tick calls `check_time`, so that a request costs no timer.
 - After an answer that leaves bytes of the client unread, the connection lingers: were it closed at once, the kernel
   would send a reset, and the client might never see the answer.
-May import `errors`, `protocol` and its neighbours `bodies` and `exchange`.
+May import `errors`, `protocol`, `server`'s `bodies` and its neighbour `exchange`.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from naiad.errors import NaiadError
 from naiad.protocol.http1 import CONTINUE, Headers, RequestReader, head_parser, render_head
 from naiad.protocol.http1_head import HttpError, Limits, RequestHead
 from naiad.protocol.rest import encode_error
-from naiad.server.http.bodies import BodyBudget, BodyBuffer
+from naiad.server.bodies import BodyBudget, BodyBuffer
 from naiad.server.http.exchange import JSON, Buffers, Exchange, Handler
 
 _RECEIVE_BYTES = 64 * 1024

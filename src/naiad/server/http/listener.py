@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A listening HTTP port: bind, accept, tick, drain, stop.
 
-May import its neighbours `connection`, `bodies` and `exchange`.
+May import its neighbours `connection` and `exchange`, and `server`'s `bodies`.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import socket
 import ssl
 
 from naiad.errors import UnavailableError
-from naiad.server.http.bodies import BodyBudget
+from naiad.server.bodies import BodyBudget
 from naiad.server.http.connection import Connection, HeadCheck, HttpSettings, ServerState
 from naiad.server.http.exchange import Handler
 

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from naiad.engine.dataplane import DataPlane
 from naiad.server.access import Lock
-from naiad.server.http.bodies import BodyBudget
+from naiad.server.bodies import BodyBudget
 from naiad.server.http.categories import category_of
 from naiad.server.http.handlers.inference import InferenceHandler
 from naiad.server.http.handlers.information import InformationHandlers
@@ -19,7 +19,7 @@ from naiad.server.http.handlers.unsupported import (
     refusal,
 )
 from naiad.server.http.router import Route, Router
-from naiad.server.http.slow_work import SlowWork
+from naiad.server.slow_work import SlowWork
 from naiad.telemetry.logs import ServerLog
 
 _MODEL = "/v2/models/{model}[/versions/{version}]"

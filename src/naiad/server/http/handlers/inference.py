@@ -18,11 +18,11 @@ from naiad.protocol.rest import (
 )
 from naiad.protocol.timing_fields import REQUEST_FIELD, asks_for_timing, timing_fields
 from naiad.requests import InferResponse, RequestTiming
-from naiad.server.http.bodies import BodyBudget, BodyBuffer
+from naiad.server.bodies import BodyBudget, BodyBuffer
 from naiad.server.http.compression import compress, decompress, request_coding, response_coding
 from naiad.server.http.exchange import JSON, TEXT, Exchange
 from naiad.server.http.handlers.unknown_model import with_url_hint
-from naiad.server.http.slow_work import SlowWork
+from naiad.server.slow_work import SlowWork
 
 _INLINE_COMPRESSED_BYTES = 1024  # deflate expands at most 1032 times, so this takes the loop a millisecond or two
 _INLINE_JSON_BYTES = 1024 * 1024
