@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all tests share: the trained weights, how hypothesis searches, and a tame Ultralytics."""
+"""What all tests share: the trained weights, how hypothesis searches, certificates, and a tame Ultralytics."""
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -28,4 +30,27 @@ def test_models() -> Path:
     folder = Path(named).expanduser().resolve()
     if not folder.is_dir():
         pytest.fail(f"NAIAD_TEST_MODELS is {named}, expected an existing folder; correct or unset it")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `cert.pem` and `key.pem` for localhost; the certificate vouches for itself.
+
+    `locked.pem` is the key under a passphrase.
+    """
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs openssl, to make a certificate")
+    folder = tmp_path_factory.mktemp("tls")
+    commands = (
+        (
+            *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *("-keyout", "key.pem", "-out", "cert.pem", "-days", "2", "-subj", "/CN=localhost"),
+            *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
+        ),
+        ("ec", "-in", "key.pem", "-aes256", "-passout", "pass:secret", "-out", "locked.pem"),
+    )
+    for arguments in commands:
+        subprocess.run([openssl, *arguments], cwd=folder, check=True, capture_output=True)
     return folder

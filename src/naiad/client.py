@@ -5,6 +5,7 @@ May import `errors`, `tensors`, `requests` and `protocol`, numpy and the standar
 """
 
 import json
+import ssl
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -52,20 +53,32 @@ class Client:
     Args:
         url: of the server, `http://host:port` or `https://host:port`.
         timeout_s: seconds to wait for a connection, and for each answer.
+        api_key: sent as `Authorization: Bearer` with every request; empty: none.
+        ssl_context: how to check an https server; without one, against the certificates this system trusts.
 
     Raises:
-        InvalidArgumentError: the URL is not one of a server.
+        InvalidArgumentError: the URL is not one of a server, or the key cannot be one.
     """
 
-    def __init__(self, url: str = DEFAULT_URL, timeout_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        timeout_s: float = 60.0,
+        *,
+        api_key: str = "",
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise InvalidArgumentError(f"'{url}' is not the URL of a server, expected something like {DEFAULT_URL}")
         self.url = f"{parts.scheme}://{parts.netloc}"
         self._prefix = parts.path.rstrip("/")
         self._host, self._port, self._timeout_s = parts.hostname, parts.port, timeout_s
-        self._connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        self._is_https, self._ssl_context = parts.scheme == "https", ssl_context
         self._idle: deque[HTTPConnection] = deque()
+        if not all("!" <= character <= "~" for character in api_key):
+            raise InvalidArgumentError("the API key has characters beside printable ASCII, or spaces; take it as it is")
+        self._authorization = {"Authorization": f"Bearer {api_key}"} if api_key else {}
 
     def __enter__(self) -> Self:
         return self
@@ -150,13 +163,20 @@ class Client:
     def _checked(self, answer: _Answer) -> _Answer:
         if answer.status == 200:
             return answer
+        if answer.status == 401:
+            raise InvalidArgumentError(
+                f"{self.url} refuses the request: {_error_text(answer)}; naiad.Client takes it as api_key, naiad "
+                "models from the environment variable NAIAD_API_KEY"
+            )
         unlisted = InvalidArgumentError if 400 <= answer.status < 500 else InternalError
         raise _ERRORS.get(answer.status, unlisted)(_error_text(answer))
 
     def _send(
         self, method: str, path: str, buffers: Sequence[bytes | memoryview] = (), json_length: int | None = None
     ) -> _Answer:
-        headers = {"Content-Length": str(sum(len(buffer) for buffer in buffers))} if method == "POST" else {}
+        headers = dict(self._authorization)
+        if method == "POST":
+            headers["Content-Length"] = str(sum(len(buffer) for buffer in buffers))
         if json_length is not None:
             headers |= {_JSON_LENGTH: str(json_length), "Content-Type": "application/octet-stream"}
         try:
@@ -170,6 +190,11 @@ class Client:
             raise UnavailableError(
                 f"{self.url} did not answer within {self._timeout_s:g} s; give the client a larger timeout_s"
             ) from error
+        except ssl.SSLCertVerificationError as error:
+            raise UnavailableError(
+                f"the certificate of {self.url} is not trusted ({error.verify_message}); where it should be, name its "
+                "issuer's PEM file in the environment variable SSL_CERT_FILE, or give the client an ssl_context"
+            ) from error
         except (OSError, HTTPException) as error:
             raise UnavailableError(
                 f"no server answers at {self.url} ({error or type(error).__name__}); start one with 'naiad serve', or "
@@ -177,7 +202,9 @@ class Client:
             ) from error
 
     def _new_connection(self) -> HTTPConnection:
-        return self._connect(self._host, self._port, timeout=self._timeout_s)
+        if self._is_https:
+            return HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=self._ssl_context)
+        return HTTPConnection(self._host, self._port, timeout=self._timeout_s)
 
     def _exchange(
         self,

@@ -7,7 +7,8 @@ things that this version cannot do are rows of the same table (`LATER_FLAGS`), s
 May import `errors`, nothing else.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
 from typing import NamedTuple, TypeVar
 
@@ -22,6 +23,9 @@ ENVIRONMENT_LIST_SEPARATOR = ";"
 MAX_PORT = 65535
 _MAX_INT = 2**31 - 1
 _UNITS = {"bytes": " of bytes", "s": " of seconds", "ms": " of milliseconds"}
+_LATENCIES = ("counter_latencies", "histogram_latencies", "summary_latencies")
+_LEAST_ERROR = 0.0001
+"""A tenth of the smallest of Triton's defaults; a smaller one would keep a lot of numbers."""
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -59,7 +63,56 @@ class BackendOption(NamedTuple):
     value: str
 
 
-OptionValue = str | int | bool | BackendOption
+class Quantile(NamedTuple):
+    """A quantile of a summary, 0 to 1, and by how much of the count its rank may be off."""
+
+    quantile: float
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """What all `--metrics-config` together ask for; the defaults are Triton's.
+
+    `counter_latencies` are the five cumulative durations of each model, `histogram_latencies` and `summary_latencies`
+    their distributions.
+    """
+
+    counter_latencies: bool = True
+    histogram_latencies: bool = False
+    summary_latencies: bool = False
+    summary_quantiles: tuple[Quantile, ...] = (
+        Quantile(0.5, 0.05),
+        Quantile(0.9, 0.01),
+        Quantile(0.95, 0.001),
+        Quantile(0.99, 0.001),
+        Quantile(0.999, 0.001),
+    )
+
+
+RESTRICTED_CATEGORIES = (
+    "health",
+    "metadata",
+    "inference",
+    "shared-memory",
+    "model-config",
+    "model-repository",
+    "statistics",
+    "trace",
+    "logging",
+)
+"""Triton's categories of what a client may ask for."""
+
+
+class RestrictedGroup(NamedTuple):
+    """One `--http-restricted-api` or `--grpc-restricted-protocol`: `categories` open to who sends `value` as `key`."""
+
+    categories: tuple[str, ...]
+    key: str
+    value: str
+
+
+OptionValue = str | int | bool | BackendOption | RestrictedGroup
 
 
 class LaterFlag(NamedTuple):
@@ -140,6 +193,28 @@ class ServerOptions:
         (), Flag("Models", "Setting for a backend: NAME,KEY=VALUE, or KEY=VALUE for all of them.", repeatable=True)
     )
 
+    api_key_file: str = _option(
+        "",
+        Flag(
+            "Access",
+            "Let in only requests with a key of this file, as Authorization: Bearer KEY. One key a line, lines that "
+            "begin with # are comments. Server health (live, ready) and metrics stay open.",
+            tritons=False,
+        ),
+    )
+
+    max_requests_in_flight: int = _option(
+        0,
+        Flag(
+            "Access",
+            "Refuse inference requests beyond this many at a time, over all models and both protocols, as unavailable; "
+            "0 is any number.",
+            minimum=0,
+            maximum=_MAX_INT,
+            tritons=False,
+        ),
+    )
+
     allow_http: bool = _option(True, Flag("HTTP", "Listen for HTTP requests."))
     http_address: str = _option(
         "127.0.0.1", Flag("HTTP", "Address to listen on; 0.0.0.0 opens the server to the network.")
@@ -180,6 +255,29 @@ class ServerOptions:
             minimum=1,
             maximum=_MAX_INT,
             tritons=False,
+        ),
+    )
+
+    http_use_ssl: bool = _option(
+        False,
+        Flag("HTTP", "Speak TLS (https), with --http-server-cert and --http-server-key.", tritons=False),
+    )
+    http_use_ssl_mutual: bool = _option(
+        False,
+        Flag("HTTP", "Speak TLS, and let in only clients that --http-root-cert vouches for.", tritons=False),
+    )
+    http_server_cert: str = _option("", Flag("HTTP", "PEM file of the server's certificate.", tritons=False))
+    http_server_key: str = _option("", Flag("HTTP", "PEM file of the key to --http-server-cert.", tritons=False))
+    http_root_cert: str = _option(
+        "", Flag("HTTP", "PEM file of the certificates that vouch for clients.", tritons=False)
+    )
+    http_restricted_api: tuple[RestrictedGroup, ...] = _option(
+        (),
+        Flag(
+            "HTTP",
+            "Open categories of the API only to requests with a header: CATEGORY,CATEGORY:HEADER=VALUE. Categories: "
+            f"{', '.join(RESTRICTED_CATEGORIES)}.",
+            repeatable=True,
         ),
     )
 
@@ -283,11 +381,36 @@ class ServerOptions:
     grpc_max_bytes_in_flight: int = _option(
         2**30, Flag("gRPC", "Most bytes of messages held at a time.", unit="bytes", minimum=1, tritons=False)
     )
+    grpc_restricted_protocol: tuple[RestrictedGroup, ...] = _option(
+        (),
+        Flag(
+            "gRPC",
+            "The same as --http-restricted-api for gRPC: CATEGORY,CATEGORY:KEY=VALUE; the metadata to send is "
+            "triton-grpc-protocol-KEY.",
+            repeatable=True,
+        ),
+    )
 
     allow_metrics: bool = _option(True, Flag("Metrics", "Listen for scrapes by Prometheus."))
     metrics_address: str = _option("", Flag("Metrics", "Address to listen on; default: that of HTTP."))
     metrics_port: int = _option(
         8002, Flag("Metrics", "Port to listen on; 0 takes a free one.", minimum=0, maximum=MAX_PORT)
+    )
+
+    allow_cpu_metrics: bool = _option(
+        True, Flag("Metrics", "Tell how busy the machine's CPUs are and its memory is full.")
+    )
+    metrics_interval_ms: int = _option(
+        2000, Flag("Metrics", "How often the CPUs are asked for that.", unit="ms", minimum=1, maximum=_MAX_INT)
+    )
+    metrics_config: tuple[str, ...] = _option(
+        (),
+        Flag(
+            "Metrics",
+            "KEY=VALUE: counter_latencies (default true), histogram_latencies and summary_latencies (default false), "
+            "or summary_quantiles=QUANTILE:ERROR,...",
+            repeatable=True,
+        ),
     )
 
     log_verbose: int = _option(0, Flag("Logging", "Verbose level; 0 is off.", minimum=0, maximum=_MAX_INT))
@@ -298,9 +421,8 @@ class ServerOptions:
         "default",
         Flag(
             "Logging",
-            "Form of a log line.",
-            choices=("default",),
-            later_choices={"ISO8601": "another log format", "ISO8601_unescaped": "another log format"},
+            "Form of a log line: Triton's, Triton's with ISO 8601 times, or JSON objects with the ids of requests.",
+            choices=("default", "ISO8601", "json"),
         ),
     )
     log_file: str = _option("", Flag("Logging", "File to append the log to; default: standard error."))
@@ -316,6 +438,9 @@ class ServerOptions:
                 )
         self._check_ports()
         self._check_certificates()
+        _metrics_settings(self.metrics_config)
+        _check_groups("http_restricted_api", self.http_restricted_api)
+        _check_groups("grpc_restricted_protocol", self.grpc_restricted_protocol)
 
     def _check_ports(self) -> None:
         services = (
@@ -335,14 +460,17 @@ class ServerOptions:
                 )
 
     def _check_certificates(self) -> None:
-        if not self.grpc_uses_tls:
-            return
-        wanted = {"grpc-server-cert": self.grpc_server_cert, "grpc-server-key": self.grpc_server_key}
-        if self.grpc_use_ssl_mutual:
-            wanted["grpc-root-cert"] = self.grpc_root_cert
-        missing = ", ".join(f"--{flag}" for flag, file in wanted.items() if not file)
-        if missing:
-            raise InvalidArgumentError(f"TLS of gRPC needs {missing}, expected the path of a PEM file for each")
+        if self.http_uses_tls:
+            root = self.http_root_cert if self.http_use_ssl_mutual else None
+            _check_certificates("HTTP", self.http_server_cert, self.http_server_key, root)
+        if self.grpc_uses_tls:
+            root = self.grpc_root_cert if self.grpc_use_ssl_mutual else None
+            _check_certificates("gRPC", self.grpc_server_cert, self.grpc_server_key, root)
+
+    @property
+    def http_uses_tls(self) -> bool:
+        """Whether HTTP speaks TLS; either flag turns it on, as those of gRPC do."""
+        return self.http_use_ssl or self.http_use_ssl_mutual
 
     @property
     def grpc_uses_tls(self) -> bool:
@@ -358,6 +486,11 @@ class ServerOptions:
     def effective_metrics_address(self) -> str:
         """The address of the metrics endpoint: as in Triton that of HTTP, unless one is given."""
         return self.metrics_address or self.http_address
+
+    @property
+    def metrics_settings(self) -> MetricsSettings:
+        """What the metrics are to hold; of settings given twice the last one counts."""
+        return _metrics_settings(self.metrics_config)
 
     def backend_options(self, backend: str) -> dict[str, str]:
         """Return the settings given for `backend`; its own win over those for every backend, later over earlier."""
@@ -396,6 +529,8 @@ def parse_value(field_name: str, text: str) -> OptionValue:
     value: OptionValue = text
     if field_name == "backend_config":
         value = _parse_backend_option(text)
+    elif field_name in _RESTRICTED:
+        value = _parse_restricted_group(field_name, text)
     elif isinstance(default, bool):
         value = _parse_boolean(field_name, text)
     elif isinstance(default, int):
@@ -441,6 +576,87 @@ def _parse_backend_option(text: str) -> BackendOption:
             f"--backend-config expects NAME,KEY=VALUE, or KEY=VALUE for every backend, got '{text}'"
         )
     return BackendOption(backend.strip(), key.strip(), value)
+
+
+def _metrics_settings(pairs: tuple[str, ...]) -> MetricsSettings:
+    """Read all `--metrics-config` together.
+
+    Raises:
+        InvalidArgumentError: one is wrong.
+    """
+    given: dict[str, bool | tuple[Quantile, ...]] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if name == "summary_quantiles" and equals:
+            given[name] = tuple(_quantile(one) for one in text.split(","))
+        elif name in _LATENCIES and text.lower() in _BOOLEANS:
+            given[name] = _BOOLEANS[text.lower()]
+        else:
+            raise InvalidArgumentError(
+                f"--metrics-config={pair}: expected one of {', '.join(_LATENCIES)} with =true or =false, or "
+                "summary_quantiles=0.5:0.05,0.99:0.001"
+            )
+    return MetricsSettings(**given)  # type: ignore[arg-type]  # each has its own type
+
+
+def _quantile(text: str) -> Quantile:
+    quantile, colon, error = text.partition(":")
+    try:
+        made = Quantile(float(quantile), float(error))
+    except ValueError:
+        made = None
+    if not colon or made is None or not (0 <= made.quantile <= 1 and _LEAST_ERROR <= made.error <= 1):
+        raise InvalidArgumentError(
+            f"--metrics-config=summary_quantiles: expected QUANTILE:ERROR, a number from 0 to 1 and one from "
+            f"{_LEAST_ERROR} to 1, got '{text}'; such as 0.99:0.001"
+        )
+    return made
+
+
+_RESTRICTED = {"http_restricted_api": "api", "grpc_restricted_protocol": "protocol"}
+"""Field → what Triton calls that which it restricts."""
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
+_HEADER_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
+
+
+def _parse_restricted_group(field_name: str, text: str) -> RestrictedGroup:
+    """Read `category,category:key=value`; no message repeats the value, which is a secret."""
+    categories, colon, pair = text.partition(":")
+    key, equals, value = pair.partition("=")
+    group = RestrictedGroup(tuple(one.strip() for one in categories.split(",")), key.strip(), value.strip())
+    if not colon or not equals or not _HEADER_NAME.fullmatch(group.key) or not _HEADER_VALUE.fullmatch(group.value):
+        raise InvalidArgumentError(
+            f"--{flag_name(field_name)} expects CATEGORY,CATEGORY:HEADER=VALUE with a header's name and a value of "
+            f"printable ASCII, got something else for '{categories.partition('=')[0]}'"
+        )
+    _check_groups(field_name, (group,))
+    return group
+
+
+def _check_groups(field_name: str, groups: Iterable[RestrictedGroup]) -> None:
+    """Check that every category exists and stands in one group only; the texts are Triton's."""
+    feature = _RESTRICTED[field_name]
+    seen: set[str] = set()
+    for category in (category for group in groups for category in group.categories):
+        if category not in RESTRICTED_CATEGORIES:
+            raise InvalidArgumentError(
+                f"unknown restricted {feature} '{category}'; --{flag_name(field_name)} expects of "
+                f"{', '.join(RESTRICTED_CATEGORIES)}"
+            )
+        if category in seen:
+            raise InvalidArgumentError(
+                f"restricted {feature} '{category}' can not be specified in multiple config groups; "
+                f"name it in one --{flag_name(field_name)} only"
+            )
+        seen.add(category)
+
+
+def _check_certificates(service: str, certificate: str, key: str, root: str | None) -> None:
+    """Check that every file TLS needs was given; `root` is None where none is needed."""
+    wanted = {"server-cert": certificate, "server-key": key} | ({} if root is None else {"root-cert": root})
+    missing = ", ".join(f"--{service.lower()}-{flag}" for flag, file in wanted.items() if not file)
+    if missing:
+        raise InvalidArgumentError(f"TLS of {service} needs {missing}, expected the path of a PEM file for each")
 
 
 def _check(name: str, row: Flag, value: OptionValue | tuple[OptionValue, ...]) -> None:
@@ -489,14 +705,7 @@ LATER_FLAGS: Mapping[str, LaterFlag] = {
         *_later("model namespacing", "model-namespacing", accepted=_OFF, advice="give every model its own name"),
         *_later("peer access between GPUs", "enable-peer-access", accepted=_OFF),
         *_later("forwarding headers", "http-header-forward-pattern", "grpc-header-forward-pattern", accepted=("",)),
-        *_later(
-            "restricting endpoints",
-            "http-restricted-api",
-            "grpc-restricted-protocol",
-            advice="keep the server on 127.0.0.1, or behind a proxy that does it",
-        ),
-        *_later("metrics of the GPUs and the CPU", "allow-gpu-metrics", "allow-cpu-metrics", accepted=_OFF),
-        *_later("configuring metrics", "metrics-interval-ms", "metrics-config"),
+        *_later("metrics of the GPUs", "allow-gpu-metrics", accepted=_OFF),
         *_later(
             "tracing", "trace-config", "trace-file", "trace-level", "trace-rate", "trace-count", "trace-log-frequency"
         ),

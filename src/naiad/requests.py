@@ -50,11 +50,25 @@ class OutputTensor(NamedTuple):
     data: Array
 
 
+class RequestTiming(NamedTuple):
+    """Where an answered request spent its time, in ns; the compute parts are those of its whole batch.
+
+    `request_ns` is from its arrival in the engine to the end of the computation.
+    """
+
+    request_ns: int
+    queue_ns: int
+    compute_input_ns: int
+    compute_infer_ns: int
+    compute_output_ns: int
+
+
 class InferRequest(NamedTuple):
     """One inference request. An empty `model_version` lets the server choose, no `outputs` means all of them.
 
     `timeout_us` and `priority` are the scheduling hints of Triton's schedule-policy extension (0: the model's
     default); `sequence_id` 0 or "" means no sequence. `parameters` are the client's own, handed to the model.
+    `wants_timing` asks for the response's `timing`.
     """
 
     model_name: str
@@ -68,6 +82,7 @@ class InferRequest(NamedTuple):
     sequence_id: int | str = 0
     sequence_start: bool = False
     sequence_end: bool = False
+    wants_timing: bool = False
 
 
 class InferResponse(NamedTuple):
@@ -79,6 +94,7 @@ class InferResponse(NamedTuple):
     id: str = ""
     parameters: Mapping[str, ParameterValue] = {}
     final: bool = True
+    timing: RequestTiming | None = None
 
     def output(self, name: str) -> Array:
         """Return the data of the output called `name`.

@@ -75,6 +75,18 @@ class SharedMemoryRegion:
 
 
 @dataclass(frozen=True, slots=True)
+class LogSettings:
+    """What the server logs, where and how: the values of Triton's `--log-*` options; no `file` is standard error."""
+
+    file: str = ""
+    info: bool = True
+    warning: bool = True
+    error: bool = True
+    verbose_level: int = 0
+    format: str = "default"
+
+
+@dataclass(frozen=True, slots=True)
 class Duration:
     """How often a thing happened and how long all of it took, in nanoseconds."""
 
@@ -93,11 +105,34 @@ class BatchStatistics:
 
 
 @dataclass(frozen=True, slots=True)
+class Histogram:
+    """How many durations were up to each of `bounds_ms` and above the bound before it, and the sum of all.
+
+    `counts` has one more, for those above the last bound.
+    """
+
+    bounds_ms: tuple[int, ...]
+    counts: tuple[int, ...]
+    sum_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How many durations there were since the load, their sum, and recent quantiles: (0 to 1, µs or NaN) each."""
+
+    count: int
+    sum_us: int
+    quantiles: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelStatistics:
     """Cumulative figures of a model version since it was loaded, as Triton's statistics extension has them.
 
     `inference_count` counts rows, `execution_count` executions; `last_inference_ms` is epoch milliseconds, 0 if
-    never. `failures` counts failed requests by Prometheus reason (REJECTED, CANCELED, BACKEND, OTHER).
+    never. `failures` counts failed requests by Prometheus reason (REJECTED, CANCELED, BACKEND, OTHER). `first_response`
+    and `summaries` (by part: request, queue, compute_input, ...) are there where `--metrics-config` asks for them.
+    `tags` are the config's `metric_tags`.
     """
 
     name: str
@@ -116,3 +151,7 @@ class ModelStatistics:
     batches: tuple[BatchStatistics, ...] = ()
     failures: Mapping[str, int] = field(default_factory=dict)
     pending_request_count: int = 0
+    load_duration_ns: int = 0
+    first_response: Histogram | None = None
+    summaries: Mapping[str, Summary] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)

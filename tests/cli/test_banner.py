@@ -13,7 +13,9 @@ from naiad.options import ServerOptions
 from naiad.server.app import App
 
 
-def banner(repository: Path, http_address: str = "127.0.0.1", *, allow_metrics: bool = True) -> str:
+def banner(
+    repository: Path, http_address: str = "127.0.0.1", *, allow_metrics: bool = True, api_key_file: str = ""
+) -> str:
     """Return what is printed for a server of `repository`; every other option is fit for a test."""
     options = ServerOptions(
         model_repository=(str(repository),),
@@ -22,6 +24,7 @@ def banner(repository: Path, http_address: str = "127.0.0.1", *, allow_metrics: 
         http_port=0,
         metrics_port=0,
         allow_metrics=allow_metrics,
+        api_key_file=api_key_file,
     )
     out = Console(file=StringIO(), width=200)
 
@@ -64,3 +67,12 @@ def test_an_open_server_is_told_that_it_is_one(repository: Path) -> None:
     text = banner(repository, "0.0.0.0", allow_metrics=False)
     assert "Whoever reaches 0.0.0.0 can use it: there is no password." in text
     assert "Metrics" not in text
+
+
+def test_a_server_with_keys_names_their_file(repository: Path, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("s3cret")
+    closed, open_ = (banner(repository, address, api_key_file=str(keys)) for address in ("127.0.0.1", "0.0.0.0"))
+    assert f"Only this machine can reach it, with a key of {keys}." in closed
+    assert f"Whoever reaches 0.0.0.0 can use it with a key of {keys}. Keys travel in the clear;" in open_
+    assert "s3cret" not in closed + open_

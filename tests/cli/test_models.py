@@ -6,6 +6,7 @@ from click.testing import CliRunner
 
 from naiad.cli import models
 from naiad.cli.main import cli
+from naiad.client import Client
 
 READY: dict[str, object] = {
     "name": "yolo",
@@ -27,7 +28,7 @@ FAILED: dict[str, object] = {
 def rows(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
     """What the server answers."""
     answer: list[dict[str, object]] = []
-    monkeypatch.setattr(models, "_rows", lambda _: answer)
+    monkeypatch.setattr(models, "_rows", lambda *_: answer)
     return answer
 
 
@@ -54,3 +55,18 @@ def test_json_is_what_the_server_says(rows: list[dict[str, object]]) -> None:
 @pytest.mark.usefixtures("rows")
 def test_a_server_without_models_says_what_to_do() -> None:
     assert "naiad deploy" in CliRunner().invoke(cli, ["models"]).output
+
+
+@pytest.mark.parametrize(("arguments", "environment"), [(["--api-key=s3cret"], {}), ([], {"NAIAD_API_KEY": "s3cret"})])
+def test_the_key_is_taken_from_the_option_or_the_environment(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], environment: dict[str, str]
+) -> None:
+    asked: list[tuple[str, dict[str, str]]] = []
+
+    def rows(client: Client) -> list[dict[str, object]]:
+        asked.append((client.url, client._authorization))
+        return []
+
+    monkeypatch.setattr(models, "_rows", rows)
+    CliRunner().invoke(cli, ["models", "--url=http://a:1", *arguments], env=environment)
+    assert asked == [("http://a:1", {"Authorization": "Bearer s3cret"})]

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from naiad.cli import serve
+from naiad.cli import background, serve
 from naiad.cli.main import cli
 from naiad.client import Client
-from naiad.options import LATER_FLAGS, BackendOption, ServerOptions
+from naiad.errors import UnavailableError
+from naiad.options import LATER_FLAGS, BackendOption, RestrictedGroup, ServerOptions
 
 Naiad = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -22,13 +23,13 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[ServerOptions]:
     """The options that the server would have been started with."""
     options: list[ServerOptions] = []
 
-    def run(given: ServerOptions, on_ready: object) -> int:
+    def run(given: ServerOptions, log: object, on_ready: object) -> int:
         assert callable(on_ready)
         options.append(given)
         return 0
 
     monkeypatch.setattr(serve, "run", run)
-    monkeypatch.setattr(serve, "_configure_log", lambda _: None)
+    monkeypatch.setattr(serve, "_open_log", lambda _: None)
     return options
 
 
@@ -115,9 +116,25 @@ def test_the_arguments_of_a_background_server_give_the_same_options(seen: list[S
         "disable_auto_complete_config": True,
         "http_port": 0,
         "backend_config": (BackendOption("", "k", "v,w"),),
+        "http_restricted_api": (RestrictedGroup(("health", "trace"), "k", "a=b"),),
     }
     assert invoke(*serve.serve_arguments(given)).exit_code == 0
     assert seen == [ServerOptions(**given)]  # type: ignore[arg-type]
+
+
+def test_what_the_environment_says_does_not_show_in_the_arguments_of_a_background_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    launched: list[list[str]] = []
+
+    def launch(arguments: list[str], port: int) -> None:
+        launched.append([*arguments, str(port)])
+        raise UnavailableError("only the arguments matter")
+
+    monkeypatch.setattr(background, "launch", launch)
+    environment = {"NAIAD_SERVE_HTTP_RESTRICTED_API": "trace:k=s3cret", "NAIAD_SERVE_HTTP_PORT": "9000"}
+    invoke("--model-repository=a", "--detach", env=environment)
+    assert launched == [["--model-repository=a", "9000"]]
 
 
 def test_a_server_serves_until_it_is_told_to_stop(repository: Path, state: Path) -> None:

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+import naiad
 from naiad.cli import status
 from naiad.cli.main import cli
 from naiad.cli.registry import RunningServer
@@ -37,3 +39,16 @@ def test_without_servers_it_says_how_to_start_one() -> None:
     result = CliRunner().invoke(cli, ["status"])
     assert result.exit_code == 0
     assert "--detach" in result.output
+
+
+def test_an_https_server_is_asked_with_the_certificate_it_was_started_with(
+    monkeypatch: pytest.MonkeyPatch, repository: Path, certificates: Path
+) -> None:
+    certificate, key = str(certificates / "cert.pem"), str(certificates / "key.pem")
+    options = {"http_use_ssl": True, "http_server_cert": certificate, "http_server_key": key, "http_port": 0}
+    with naiad.Server(repository, **options, allow_grpc=False, allow_metrics=False) as server:
+        here = replace(SERVER, http_url=server.http_url, certificate=certificate)
+        rows = [here, replace(here, certificate=key), replace(here, certificate="")]
+        monkeypatch.setattr(status, "running_servers", lambda: rows)
+        answers = json.loads(CliRunner().invoke(cli, ["status", "--format=json"]).output)
+    assert [row["ready"] for row in answers] == [True, False, None]

@@ -16,11 +16,18 @@ from tests.conformance.repositories import write_naiad_repository, write_triton_
 from tests.conformance.wire import Request, converse
 
 import naiad
+from naiad.options import RestrictedGroup
 
 _START_S = 300
 """The first start installs the reference server."""
 _STOP_S = 30
 _POLL_S = 0.1
+RESTRICTED = RestrictedGroup(
+    ("metadata", "inference", "shared-memory", "model-config", "model-repository", "statistics", "trace", "logging"),
+    "admin-key",
+    "s3cret",
+)
+"""All categories but health, which the fixtures ask themselves."""
 
 
 class Ports(NamedTuple):
@@ -62,6 +69,23 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         yield Servers(triton.ports, Ports(*map(_port_of, (ours.http_url, ours.metrics_url, ours.grpc_url))))
 
 
+@pytest.fixture(scope="session")
+def restricted_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Both servers without models, with the categories of `RESTRICTED` closed to those without the header."""
+    script = _reference()
+    folder = tmp_path_factory.mktemp("restricted")
+    repository = folder / "repository"
+    repository.mkdir()
+    text = f"{','.join(RESTRICTED.categories)}:{RESTRICTED.key}={RESTRICTED.value}"
+    flags = f"--http-restricted-api={text}", f"--grpc-restricted-protocol={text}"
+    options = {"http_restricted_api": (RESTRICTED,), "grpc_restricted_protocol": (RESTRICTED,), "id": "triton"}
+    with (
+        _Triton(script, repository, folder / "triton.log", *flags) as triton,
+        naiad.Server(repository, http_port=0, grpc_port=0, metrics_port=0, **options) as ours,
+    ):
+        yield Servers(triton.ports, Ports(*map(_port_of, (ours.http_url, ours.metrics_url, ours.grpc_url))))
+
+
 def _reference() -> Path:
     named = os.environ.get("NAIAD_REFERENCE")
     if not named:
@@ -75,10 +99,11 @@ def _reference() -> Path:
 class _Triton:
     """The real Triton in a process of its own; in a `with` block it runs and is live."""
 
-    def __init__(self, script: Path, repository: Path, log: Path) -> None:
+    def __init__(self, script: Path, repository: Path, log: Path, *flags: str) -> None:
         http, grpc, metrics = _free_ports(3)
         self.ports = Ports(http, metrics, grpc)
         self._command = [str(script), str(repository), *map(str, (http, grpc, metrics)), "--exit-on-error=false"]
+        self._command += flags
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -72,6 +72,12 @@ def every(name: str, field: str, values: Sequence[object]) -> Request:
     return made
 
 
+def log_setting(name: str, kind: str, value: object) -> pb.LogSettingsRequest:
+    made = pb.LogSettingsRequest()
+    setattr(made.settings[name], kind, value)
+    return made
+
+
 REGION, SIZE = ("shared_memory_region", "string_param", "r"), ("shared_memory_byte_size", "int64_param", 64)
 
 
@@ -187,6 +193,24 @@ CASES: dict[str, Case] = {
     "region as a number": Case("ModelInfer", in_region(("shared_memory_region", "int64_param", 1)), False),
     "offset as text": Case("ModelInfer", in_region(REGION, SIZE, ("shared_memory_offset", "string_param", "x")), False),
     "size as text": Case("ModelInfer", in_region(REGION, ("shared_memory_byte_size", "string_param", "x")), False),
+    "log settings": Case("LogSettings", pb.LogSettingsRequest(), True),
+    **{
+        f"log settings: {setting} {kind} {value}": Case("LogSettings", log_setting(setting, kind, value), ok)
+        for setting, kind, value, ok in (
+            ("log_info", "bool_param", True, True),
+            ("log_info", "string_param", "x", False),
+            ("log_warning", "uint32_param", 1, False),
+            ("log_verbose_level", "uint32_param", 0, True),
+            ("log_verbose_level", "uint32_param", 2**32 - 1, True),
+            ("log_verbose_level", "bool_param", True, False),
+            ("log_format", "string_param", "default", True),
+            ("log_format", "string_param", "bad", False),
+            ("log_format", "bool_param", True, False),
+            ("log_file", "string_param", "x", False),
+            ("log_file", "bool_param", True, False),
+            ("unknown", "bool_param", True, True),
+        )
+    },
     "live": Case("ServerLive", pb.ServerLiveRequest(), True),
     "ready": Case("ServerReady", pb.ServerReadyRequest(), True),
     "model ready": Case("ModelReady", pb.ModelReadyRequest(name="batched"), True),

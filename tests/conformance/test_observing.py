@@ -59,6 +59,38 @@ def test_metrics_have_tritons_names_types_helps_and_labels(servers: Servers) -> 
         assert {match[2] for match in _SAMPLE.finditer(naiad) if match[1] == family} == labels
 
 
+def test_the_machines_gauges_have_tritons_names_types_and_helps(servers: Servers) -> None:
+    triton, naiad = (
+        [line.rpartition(" ")[0] for line in _metrics(ports).splitlines() if re.match(r"nv_cpu_\w+ ", line)]
+        + [line for line in _metrics(ports).splitlines() if line.startswith("# ") and " nv_cpu_" in line]
+        for ports in servers
+    )
+    assert len(triton) == 9
+    assert naiad == triton
+
+
+@pytest.mark.parametrize(
+    ("body", "back"),
+    [
+        (b'{"log_info":false,"log_error":false}', b'{"log_info":true,"log_error":true}'),
+        (b'{"log_format":"ISO8601"}', b'{"log_format":"default"}'),
+        (b'{"log_verbose_level":4294967297}', b'{"log_verbose_level":0}'),
+        (b'{"log_format":"bad","log_verbose_level":1}', b'{"log_verbose_level":0}'),
+        (b'{"log_error":1,"log_warning":false}', b'{"log_warning":true}'),
+    ],
+)
+def test_settings_of_the_log_change_alike(body: bytes, back: bytes, servers: Servers) -> None:
+    """Also where one is wrong: what Triton reads before it has been changed."""
+    told = []
+    for ports in servers:
+        before = _fetched(ports.http, "/v2/logging")
+        converse(ports.http, Request("POST", "/v2/logging", body).encoded())
+        told.append(_fetched(ports.http, "/v2/logging"))
+        converse(ports.http, Request("POST", "/v2/logging", back).encoded())
+        assert _fetched(ports.http, "/v2/logging") == before != told[-1]
+    assert told[0] == told[1]
+
+
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "DELETE"])
 @pytest.mark.parametrize("path", ["/metrics", "/metrics/", "/metrics?x=1", "/", "/v2", "/metrics/x"])
 def test_the_metrics_port_answers_alike(method: str, path: str, servers: Servers) -> None:

@@ -230,9 +230,9 @@ def test_compression(client: Any, algorithm: str) -> None:
             "the trace extension is not supported by this server",
         ),
         (
-            lambda client: client.get_log_settings(),
-            "StatusCode.UNIMPLEMENTED",
-            "the logging extension is not supported by this server",
+            lambda client: client.update_log_settings({"log_format": "x"}),
+            "StatusCode.INVALID_ARGUMENT",
+            "invalid argument for log_format, got: x",
         ),
     ],
 )
@@ -272,3 +272,11 @@ def test_requests_at_once_share_batches_and_get_their_own_rows(triton_server: Se
             return [float(answer.as_numpy("OUTPUT0")[0, 0]) for answer in answers]
 
     assert asyncio.run(ask()) == [0, 1, 2, 3]
+
+
+def test_settings_of_the_log_are_told_and_changed(client: Any) -> None:
+    assert client.get_log_settings(as_json=True)["settings"]["log_format"] == {"string_param": "default"}
+    changed = client.update_log_settings({"log_warning": False}, as_json=True)["settings"]
+    assert changed["log_warning"] == {"bool_param": False}
+    changed = client.update_log_settings({"log_warning": True}, as_json=True)["settings"]
+    assert changed["log_warning"] == {"bool_param": True}

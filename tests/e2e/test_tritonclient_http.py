@@ -69,8 +69,16 @@ def test_server_metadata(client: Any) -> None:
             "binary_tensor_data",
             "parameters",
             "statistics",
+            "logging",
         ],
     }
+
+
+def test_settings_of_the_log_are_told_and_changed(client: Any) -> None:
+    settings = client.get_log_settings()
+    assert (settings["log_warning"], settings["log_format"]) == (True, "default")
+    assert client.update_log_settings({"log_warning": False, "log_verbose_level": 2})["log_verbose_level"] == 2
+    assert client.update_log_settings({"log_warning": True, "log_verbose_level": 0}) == settings
 
 
 def test_model_metadata(client: Any) -> None:

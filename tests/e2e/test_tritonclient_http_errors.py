@@ -147,6 +147,12 @@ def test_loading_and_unloading_are_off_in_mode_none(client: Any) -> None:
     assert client.is_model_ready("add_sub") is True
 
 
+def test_wrong_settings_of_the_log_are_refused(client: Any) -> None:
+    text = "log file location can not be updated through network protocol"
+    assert refused(lambda: client.update_log_settings({"log_file": "x"})) == ("501", text)
+    assert refused(lambda: client.update_log_settings({"log_info": 1}))[0] == "500"
+
+
 def test_features_of_later_work_are_refused_by_name(client: Any) -> None:
     handle = bytes(64)
     for call in (
@@ -160,8 +166,6 @@ def test_features_of_later_work_are_refused_by_name(client: Any) -> None:
         (client.get_trace_settings, "trace"),
         (lambda: client.get_trace_settings("add_sub"), "trace"),
         (lambda: client.update_trace_settings(settings={"trace_rate": "1"}), "trace"),
-        (client.get_log_settings, "logging"),
-        (lambda: client.update_log_settings({"log_verbose_level": 1}), "logging"),
     ):
         status, text = refused(call)
         assert status == "501"

@@ -14,8 +14,10 @@ from naiad.engine.queue import QueuePolicy, RequestQueue
 from naiad.engine.scheduler import Scheduler
 from naiad.engine.signature import BoundRequest
 from naiad.errors import InternalError, NaiadError, UnavailableError
-from naiad.requests import InferRequest, InferResponse
+from naiad.requests import InferRequest, InferResponse, RequestTiming
 from naiad.telemetry.statistics import StatisticsRecorder, Timings
+
+_NO_TIME = Timings(0, 0, 0, 0)
 
 
 class ManualTimer:
@@ -70,9 +72,9 @@ class ManualInstance:
         self.batches.append(list(batch))
         self._waiting.append(on_outcome)
 
-    def finish(self, error: NaiadError | None = None) -> None:
+    def finish(self, error: NaiadError | None = None, timings: Timings = _NO_TIME) -> None:
         results = error or [() for _ in self.batches[-1]]
-        self._waiting.pop(0)(Outcome(results, Timings(0, 0, 0, 0)))
+        self._waiting.pop(0)(Outcome(results, timings))
 
 
 class Setup:
@@ -98,9 +100,9 @@ class Setup:
             preserve_ordering=preserve_ordering,
         )
 
-    def submit(self, request_id: str, rows: int = 1, key: str = "a") -> Pending:
+    def submit(self, request_id: str, rows: int = 1, key: str = "a", *, wants_timing: bool = False) -> Pending:
         pending = Pending(
-            InferRequest("m", (), id=request_id),
+            InferRequest("m", (), id=request_id, wants_timing=wants_timing),
             BoundRequest({}, rows, (key,), ()),
             "1",
             lambda response: self.answers.append((request_id, response)),
@@ -129,6 +131,24 @@ def test_a_request_waits_until_an_instance_is_free() -> None:
     instance.finish()
     assert setup.answered == ["a", "b"]
     assert setup.scheduler.is_idle
+
+
+def test_a_request_that_asks_is_told_its_times() -> None:
+    instance = ManualInstance()
+    setup = Setup(instance)
+    setup.loop.advance(100)
+    setup.submit("asks", wants_timing=True)
+    setup.submit("does not")
+    setup.loop.advance(1000)
+    instance.finish(timings=Timings(300, 340, 700, 750))
+    instance.finish()
+    (_, asking), (_, other) = setup.answers
+    assert isinstance(asking, InferResponse)
+    assert isinstance(other, InferResponse)
+    assert asking.timing == RequestTiming(
+        request_ns=900, queue_ns=200, compute_input_ns=40, compute_infer_ns=360, compute_output_ns=50
+    )
+    assert other.timing is None
 
 
 def test_all_instances_compute_side_by_side() -> None:

@@ -75,6 +75,7 @@ class Made:
     config: ModelConfig
     backend_model: BackendModel
     labels: Mapping[str, tuple[str, ...]]
+    began_ns: int
 
 
 def make_model(name: str, version: int, **rest: Any) -> Model:

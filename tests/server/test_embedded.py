@@ -5,6 +5,7 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -183,3 +184,46 @@ def test_requests_in_flight_and_in_the_queue_are_finished_when_it_stops(server: 
     for thread in threads:
         thread.join()
     assert answers == [rows(1).tolist()] * 2
+
+
+def test_metrics_hold_the_machines_figures_unless_told_otherwise(repository: Path) -> None:
+    with naiad.Server(repository, http_port=0, grpc_port=0, metrics_port=0, metrics_interval_ms=1) as server:
+        assert ("nv_cpu_memory_total_bytes " in metrics(server)) is Path("/proc/meminfo").exists()
+    with naiad.Server(repository, http_port=0, grpc_port=0, metrics_port=0, allow_cpu_metrics=False) as server:
+        assert "nv_cpu" not in metrics(server)
+
+
+def test_metrics_config_asks_for_distributions(repository: Path) -> None:
+    wanted = ("summary_latencies=true", "histogram_latencies=true", "counter_latencies=false")
+    with naiad.Server(repository, http_port=0, grpc_port=0, metrics_port=0, metrics_config=wanted) as server:
+        server.infer("identity", {"X": rows(1)})
+        text = metrics(server)
+    own = 'model="identity",version="1"'
+    assert f"nv_inference_request_summary_us_count{{{own}}} 1\n" in text
+    assert f'nv_inference_first_response_histogram_ms_bucket{{{own},le="+Inf"}} 1\n' in text
+    assert "duration_us" not in text
+
+
+def test_requests_beyond_the_limit_are_refused_and_counted(repository: Path) -> None:
+    write(repository, "slow", DELAY)
+    options = {"http_port": 0, "grpc_port": 0, "metrics_port": 0, "max_requests_in_flight": 1}
+    with naiad.Server(repository, **options) as server, naiad.Client(server.http_url) as client:
+
+        def occupy() -> None:
+            with suppress(UnavailableError):  # the other request had the only place
+                server.infer("slow", {"X": rows(1)})
+                return
+            occupy()
+
+        def ask_until_refused() -> None:
+            while True:
+                client.infer("identity", {"X": rows(1)})
+
+        first = threading.Thread(target=occupy)
+        first.start()
+        with pytest.raises(UnavailableError, match="the server has 1 requests in flight already"):
+            ask_until_refused()
+        rejected = 'nv_inference_request_failure{model="identity",reason="REJECTED",version="1"} 1'
+        assert rejected in metrics(server)
+        first.join()
+        assert client.infer("identity", {"X": rows(1)})["Y"].tolist() == rows(1).tolist()

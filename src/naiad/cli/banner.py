@@ -31,7 +31,7 @@ def print_banner(out: Console, app: App, options: ServerOptions, seconds: float)
         out.print(f"gRPC     {app.grpc_url}{' (TLS)' if options.grpc_uses_tls else ''}")
     if options.allow_metrics:
         out.print(f"Metrics  {app.metrics_url}")
-    out.print(escape(_reach(options.http_address)))
+    out.print(escape(_reach(options)))
     if options.allow_grpc and not _is_loopback(options.grpc_address):
         out.print(escape(f"The same goes for gRPC on {options.grpc_address}; to close it: leave --grpc-address out"))
 
@@ -53,12 +53,22 @@ def _threads_of(app: App, row: IndexEntry) -> str:
     return f"{model.instance_count} × {model.threads_per_instance}"
 
 
-def _reach(address: str) -> str:
+def _reach(options: ServerOptions) -> str:
+    address = options.http_address
+    if options.api_key_file:
+        guard = f"with a key of {options.api_key_file}"
+        if _is_loopback(address):
+            return f"Only this machine can reach it, {guard}. To open it to the network: --http-address=0.0.0.0"
+        clear = "" if options.http_uses_tls else " Keys travel in the clear; to encrypt them: --http-use-ssl."
+        return f"Whoever reaches {address} can use it {guard}.{clear} To close it: leave --http-address out"
     if _is_loopback(address):
         return (
             "Only this machine can reach it. To open it to the network (there is no password): --http-address=0.0.0.0"
         )
-    return f"Whoever reaches {address} can use it: there is no password. To close it: leave --http-address out"
+    return (
+        f"Whoever reaches {address} can use it: there is no password. To ask for one: --api-key-file=FILE; to close "
+        "it: leave --http-address out"
+    )
 
 
 def _is_loopback(address: str) -> bool:

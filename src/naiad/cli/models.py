@@ -21,24 +21,26 @@ Examples:
   naiad models --url http://gpu-box:8000 --format json""",
 )
 @click.option("--url", default=DEFAULT_URL, envvar="NAIAD_URL", show_default=True, help="The server to ask.")
+@click.option("--api-key", default="", envvar="NAIAD_API_KEY", help="A key of the server; better: NAIAD_API_KEY.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def command(url: str, form: str) -> None:
+def command(url: str, api_key: str, form: str) -> None:
     """List the models of a running server: versions, states, inputs and outputs. Works with Triton's too."""
-    if form == "json":
-        click.echo(json.dumps(_rows(url), indent=2))
-    else:
-        print_models(console(), url)
+    with Client(url, api_key=api_key) as client:
+        if form == "json":
+            click.echo(json.dumps(_rows(client), indent=2))
+        else:
+            print_models(console(), client)
 
 
-def print_models(out: Console, url: str) -> None:
-    """Print the models of the server at `url` as a table.
+def print_models(out: Console, client: Client) -> None:
+    """Print the models of the server that `client` asks as a table.
 
     Raises:
         NaiadError: the server does not answer, or answers with an error.
     """
-    rows = _rows(url)
+    rows = _rows(client)
     if not rows:
-        out.print(f"The server at {url} has no models. Put one into its repository: naiad deploy WEIGHTS")
+        out.print(f"The server at {client.url} has no models. Put one into its repository: naiad deploy WEIGHTS")
         return
     with_reasons = any(row.get("reason") for row in rows)
     made = table(("MODEL", "VERSION", "STATE", "PLATFORM", "INPUTS", "OUTPUTS", *(("REASON",) if with_reasons else ())))
@@ -55,9 +57,8 @@ def print_models(out: Console, url: str) -> None:
     out.print(made, soft_wrap=False)
 
 
-def _rows(url: str) -> list[dict[str, Any]]:
-    with Client(url) as client:
-        return [_with_metadata(client, entry) for entry in client.index()]
+def _rows(client: Client) -> list[dict[str, Any]]:
+    return [_with_metadata(client, entry) for entry in client.index()]
 
 
 def _with_metadata(client: Client, entry: dict[str, Any]) -> dict[str, Any]:

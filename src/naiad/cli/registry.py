@@ -26,6 +26,7 @@ class RunningServer:
     """One server: its process, where it listens (empty URL: not at all), what it serves, since when (epoch seconds).
 
     `exit_timeout_secs` is how long it may take to stop, `log` the file with its output, empty in the foreground.
+    `certificate` is the PEM file that an https server shows, empty if it lets in only clients with one of their own.
     """
 
     pid: int
@@ -37,6 +38,7 @@ class RunningServer:
     since: float
     exit_timeout_secs: int
     log: str = ""
+    certificate: str = ""
 
     @property
     def is_running(self) -> bool:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 from rich.markup import escape
 
 from naiad.cli import background
 from naiad.cli.banner import print_banner
 from naiad.cli.console import console, step
+from naiad.cli.local_client import client_of
 from naiad.cli.models import print_models
 from naiad.cli.processes import start_mark
 from naiad.cli.registry import RunningServer, registered
@@ -25,14 +27,16 @@ from naiad.options import (
     LATER_FLAGS,
     BackendOption,
     LaterFlag,
+    RestrictedGroup,
     ServerOptions,
     environment_name,
     flag_name,
     parse_value,
     refuse_later_flag,
 )
-from naiad.server.app import App, run
-from naiad.telemetry import logs
+from naiad.server.access import read_api_keys
+from naiad.server.app import App, log_settings, run
+from naiad.telemetry.logs import ServerLog, open_log
 
 
 class _WrongFlags(click.UsageError):
@@ -158,6 +162,8 @@ def serve_arguments(given: dict[str, Any]) -> list[str]:
 def _as_text(value: object) -> str:
     if isinstance(value, BackendOption):
         return f"{value.backend},{value.key}={value.value}"
+    if isinstance(value, RestrictedGroup):
+        return f"{','.join(value.categories)}:{value.key}={value.value}"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -173,9 +179,16 @@ def _run(detach: bool, **values: Any) -> None:  # noqa: ANN401 - click's
         if FIELD_FLAGS[field].note:
             click.echo(f"Notice: --{flag_name(field)} {FIELD_FLAGS[field].note}", err=True)
     if detach:
-        _serve_in_background(serve_arguments(given), options)
+        # The environment is inherited; a secret that was put there is not to appear in the list of processes.
+        said = {field: value for field, value in given.items() if not _is_from_environment(field)}
+        _serve_in_background(serve_arguments(said), options)
     else:
         _serve(options)
+
+
+def _is_from_environment(field: str) -> bool:
+    source = click.get_current_context().get_parameter_source(field)
+    return source is click.core.ParameterSource.ENVIRONMENT
 
 
 def _serve_in_background(arguments: Sequence[str], options: ServerOptions) -> None:
@@ -194,12 +207,22 @@ def _serve_in_background(arguments: Sequence[str], options: ServerOptions) -> No
     out.print(f"  log      {escape(server.log)}")
     out.print("  See it with: naiad status. End it with: naiad stop\n")
     if server.http_url:
-        print_models(out, server.http_url)
+        _show_models(out, server, options)
+
+
+def _show_models(out: Console, server: RunningServer, options: ServerOptions) -> None:
+    """Print a started server's models; one whose restrictions forbid that runs all the same."""
+    key = read_api_keys(options.api_key_file)[0] if options.api_key_file else ""
+    try:
+        with client_of(server, api_key=key) as client:
+            print_models(out, client)
+    except NaiadError as error:
+        out.print(f"Its models cannot be shown here: {escape(str(error))}")
 
 
 def _serve(options: ServerOptions) -> None:
     began_s = time.monotonic()
-    _configure_log(options)
+    log = _open_log(options)
     with ExitStack() as while_running:
 
         def on_ready(app: App) -> None:
@@ -209,19 +232,13 @@ def _serve(options: ServerOptions) -> None:
                 click.echo(f"Notice: naiad status and naiad stop will not find this server: {error}", err=True)
             print_banner(console(), app, options, time.monotonic() - began_s)
 
-        exit_code = run(options, on_ready)
+        exit_code = run(options, log, on_ready)
     click.get_current_context().exit(exit_code)
 
 
-def _configure_log(options: ServerOptions) -> None:
+def _open_log(options: ServerOptions) -> ServerLog:
     try:
-        logs.configure(
-            verbose=options.log_verbose,
-            info=options.log_info,
-            warning=options.log_warning,
-            error=options.log_error,
-            file=options.log_file,
-        )
+        return open_log(log_settings(options))
     except OSError as error:
         raise InvalidArgumentError(
             f"--log-file={options.log_file} cannot be written: {error.strerror}; give a file in a folder that exists"
@@ -239,7 +256,13 @@ def _entry(app: App, options: ServerOptions) -> RunningServer:
         since=time.time(),
         exit_timeout_secs=options.exit_timeout_secs,
         log=os.environ.get(background.LOG_VARIABLE, ""),
+        certificate=_shown_certificate(options),
     )
+
+
+def _shown_certificate(options: ServerOptions) -> str:
+    shows_one = options.http_use_ssl and not options.http_use_ssl_mutual
+    return str(Path(options.http_server_cert).absolute()) if shows_one else ""
 
 
 command = _ServeCommand(

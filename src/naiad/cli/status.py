@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from naiad.cli.console import console
+from naiad.cli.local_client import client_of
 from naiad.cli.registry import RunningServer, running_servers
-from naiad.client import Client
 
 _PROBE_TIMEOUT_S = 2
 
@@ -50,8 +50,8 @@ def _print(out: Console, server: RunningServer, ready: bool | None) -> None:
 
 
 def _is_ready(server: RunningServer) -> bool | None:
-    """Ask a server; None for one without HTTP."""
-    if not server.http_url:
+    """Ask a server; None for one without HTTP, or one that would ask for a certificate of this client."""
+    if not server.http_url or (server.http_url.startswith("https:") and not server.certificate):
         return None
-    with Client(server.http_url, _PROBE_TIMEOUT_S) as client:
+    with client_of(server, timeout_s=_PROBE_TIMEOUT_S) as client:
         return client.ready()

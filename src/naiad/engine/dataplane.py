@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from naiad.config.proto import ModelConfig
+from naiad.engine.admission import Admission, Admitted
 from naiad.engine.model import Model
 from naiad.engine.pending import OnResponse, Pending
 from naiad.engine.ports import ModelCatalog
-from naiad.errors import InvalidArgumentError, NotFoundError, UnavailableError
+from naiad.errors import InvalidArgumentError, NaiadError, NotFoundError, UnavailableError
 from naiad.requests import InferRequest
 from naiad.snapshots import IndexEntry, ModelMetadata, ModelState, ModelStatistics, ServerMetadata
 
@@ -20,23 +21,30 @@ from naiad.snapshots import IndexEntry, ModelMetadata, ModelState, ModelStatisti
 class Ticket:
     """A request that was accepted; `cancel` says that nobody waits for it any more."""
 
-    __slots__ = ("_model", "_pending")
+    __slots__ = ("_admitted", "_model", "_pending")
 
-    def __init__(self, model: Model, pending: Pending) -> None:
+    def __init__(self, model: Model, pending: Pending, admitted: Admitted | None = None) -> None:
         self._model = model
         self._pending = pending
+        self._admitted = admitted
 
     def cancel(self) -> None:
         """Give the request's place in the queue free and send no response; harmless when it is done."""
         self._model.cancel(self._pending)
+        if self._admitted is not None:
+            self._admitted.leave()
 
 
 class DataPlane:
-    """What every protocol offers, without a protocol."""
+    """What every protocol offers, without a protocol.
 
-    def __init__(self, catalog: ModelCatalog, server: ServerMetadata) -> None:
+    Requests beyond `max_requests_in_flight`, over all models, are refused; 0 is any number.
+    """
+
+    def __init__(self, catalog: ModelCatalog, server: ServerMetadata, max_requests_in_flight: int = 0) -> None:
         self._catalog = catalog
         self._server = server
+        self._admission = Admission(max_requests_in_flight) if max_requests_in_flight else None
 
     def live(self) -> bool:
         """Tell whether the server is up; it is as soon as anyone can ask."""
@@ -119,6 +127,17 @@ class DataPlane:
 
         Raises:
             InvalidArgumentError: the request does not fit the model.
-            UnavailableError: the model's queue is full, or it is stopping.
+            UnavailableError: the model's queue is full, it is stopping, or too many requests are in flight.
         """
-        return Ticket(model, model.submit(request, on_response))
+        if self._admission is None:
+            return Ticket(model, model.submit(request, on_response))
+        try:
+            admitted = self._admission.admit(on_response)
+        except UnavailableError:
+            model.note_rejection()
+            raise
+        try:
+            return Ticket(model, model.submit(request, admitted), admitted)
+        except NaiadError:
+            admitted.leave()
+            raise

@@ -7,7 +7,7 @@ A value with a life: `load` makes one (in a loader's thread), requests go throug
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from naiad.backends.base import BackendModel, Placement
 from naiad.config.proto import ModelConfig, model_config_pb2
@@ -18,23 +18,25 @@ from naiad.engine.pending import OnResponse, Pending
 from naiad.engine.queue import QueuePolicy, RequestQueue
 from naiad.engine.scheduler import Scheduler
 from naiad.engine.signature import Signature
+from naiad.options import MetricsSettings
 from naiad.requests import InferRequest
 from naiad.snapshots import ModelMetadata, ModelStatistics
-from naiad.telemetry.statistics import StatisticsRecorder
+from naiad.telemetry.statistics import FailureReason, StatisticsRecorder
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What all models of a server share: the event loop, the way back to it, and the clock (monotonic ns)."""
+    """What all models of a server share: event loop, the way back to it, clock (monotonic ns), and what to count."""
 
     loop: Loop
     mailbox: Mailbox
     clock: Clock = time.monotonic_ns
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
 
     @classmethod
-    def on(cls, loop: Loop) -> "Runtime":
+    def on(cls, loop: Loop, metrics: MetricsSettings | None = None) -> "Runtime":
         """Return the runtime of a server that lives on `loop`."""
-        return cls(loop, Mailbox(loop))
+        return cls(loop, Mailbox(loop), metrics=metrics or MetricsSettings())
 
 
 class Model:
@@ -52,6 +54,7 @@ class Model:
         signature: Signature,
         runtime: Runtime,
         release: Callable[[], None],
+        load_duration_ns: int = 0,
     ) -> None:
         self.name = name
         self.version = str(version)
@@ -63,7 +66,9 @@ class Model:
         self._instances = instances
         self._release = release
         self._clock = runtime.clock
-        self._statistics = StatisticsRecorder()
+        self._load_duration_ns = load_duration_ns
+        self._tags = dict(config.metric_tags)
+        self._statistics = StatisticsRecorder(runtime.metrics)
         self._scheduler = Scheduler(
             policy=_batch_policy(config),
             queue=RequestQueue(QueuePolicy.from_config(config)),
@@ -84,15 +89,17 @@ class Model:
         backend_model: BackendModel,
         labels: Mapping[str, tuple[str, ...]],
         runtime: Runtime,
+        began_ns: int | None = None,
     ) -> "Model":
         """Make the instances that the completed `config` asks for; blocks, so call it in a loader's thread.
 
-        `labels` are the class labels by output name. The model owns `backend_model` from here on, and closes it also
-        when this fails.
+        `labels` are the class labels by output name, `began_ns` is when the load began (monotonic ns; None: now). The
+        model owns `backend_model` from here on, and closes it also when this fails.
 
         Raises:
             NaiadError: an instance could not be made.
         """
+        began_ns = runtime.clock() if began_ns is None else began_ns
         signature = Signature.from_config(config, name)
         instances: list[InstanceThread] = []
         try:
@@ -113,6 +120,7 @@ class Model:
             signature=signature,
             runtime=runtime,
             release=lambda: _close(instances, backend_model),
+            load_duration_ns=runtime.clock() - began_ns,
         )
 
     @property
@@ -127,7 +135,8 @@ class Model:
 
     def statistics(self) -> ModelStatistics:
         """Return the figures since the load."""
-        return self._statistics.snapshot(self.name, self.version, self._scheduler.queued_count)
+        figures = self._statistics.snapshot(self.name, self.version, self._scheduler.queued_count, self._clock())
+        return replace(figures, load_duration_ns=self._load_duration_ns, tags=self._tags)
 
     def submit(self, request: InferRequest, on_response: OnResponse) -> Pending:
         """Check a request and schedule it; `on_response` may be called before this returns.
@@ -140,6 +149,10 @@ class Model:
         pending = Pending(request, self._signature.bind(request), self.version, on_response, arrived_ns)
         self._scheduler.submit(pending)
         return pending
+
+    def note_rejection(self) -> None:
+        """Count a request that was refused before it was submitted."""
+        self._statistics.record_failure(FailureReason.REJECTED, 0)
 
     def cancel(self, pending: Pending) -> None:
         """Forget a request whose client has gone."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from naiad.engine.signature import BoundRequest
 from naiad.errors import NaiadError
-from naiad.requests import InferRequest, InferResponse, OutputTensor
+from naiad.requests import InferRequest, InferResponse, OutputTensor, RequestTiming
 
 OnResponse = Callable[[InferResponse | NaiadError], None]
 """Called with each response; an error, or a response with `final` set, is the last."""
@@ -15,10 +15,21 @@ class Pending:
     """One accepted request, until its last response has gone.
 
     `arrived_ns` is when the engine got it, `queued_ns` when it last joined a queue; both monotonic.
+    `timing` is set once it is computed, if the request asks for it.
     `is_cancelled` says the client no longer wants it, `is_done` that nothing more will be sent.
     """
 
-    __slots__ = ("arrived_ns", "bound", "is_cancelled", "is_done", "on_response", "queued_ns", "request", "version")
+    __slots__ = (
+        "arrived_ns",
+        "bound",
+        "is_cancelled",
+        "is_done",
+        "on_response",
+        "queued_ns",
+        "request",
+        "timing",
+        "version",
+    )
 
     def __init__(
         self, request: InferRequest, bound: BoundRequest, version: str, on_response: OnResponse, now_ns: int
@@ -29,6 +40,7 @@ class Pending:
         self.on_response = on_response
         self.arrived_ns = now_ns
         self.queued_ns = now_ns
+        self.timing: RequestTiming | None = None
         self.is_cancelled = False
         self.is_done = False
 
@@ -37,7 +49,8 @@ class Pending:
         self.is_done = True
         if not self.is_cancelled:
             request = self.request
-            self.on_response(InferResponse(request.model_name, self.version, outputs, request.id))
+            response = InferResponse(request.model_name, self.version, outputs, request.id)
+            self.on_response(response if self.timing is None else response._replace(timing=self.timing))
 
     def fail(self, error: NaiadError) -> None:
         """Send an error as the last word, unless the client has gone."""

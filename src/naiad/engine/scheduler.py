@@ -5,6 +5,7 @@ Runs on the event loop's thread, so nothing here needs a lock. The decisions are
 requests go together, `queue` which may wait. Statistics are told, and steer nothing.
 """
 
+import logging
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
@@ -16,8 +17,10 @@ from naiad.engine.loop import Clock, Loop, Timer
 from naiad.engine.pending import Pending
 from naiad.engine.queue import RequestQueue
 from naiad.errors import CancelledError, NaiadError, UnavailableError
-from naiad.requests import OutputTensor, id_prefix
-from naiad.telemetry.statistics import FailureReason, StatisticsRecorder
+from naiad.requests import OutputTensor, RequestTiming, id_prefix
+from naiad.telemetry.statistics import FailureReason, StatisticsRecorder, Timings
+
+_log = logging.getLogger(__name__)
 
 
 class Scheduler:
@@ -160,9 +163,13 @@ class Scheduler:
         statistics.record_execution(sum([pending.bound.rows for pending in batch]), timings)
         for pending, outputs in zip(batch, results, strict=True):
             statistics.record_success(pending.bound.rows, pending.arrived_ns, pending.queued_ns, timings, now_ns)
+            if pending.request.wants_timing:
+                pending.timing = _timing(pending, timings, now_ns)
             self._release(pending, outputs)
 
     def _finish(self, pending: Pending, error: NaiadError, reason: FailureReason) -> None:
+        request = pending.request
+        _log.debug("request to model '%s' failed: %s", request.model_name, error, extra={"request_id": request.id})
         self._statistics.record_failure(reason, self._clock() - pending.arrived_ns)
         self._release(pending, error)
 
@@ -187,6 +194,16 @@ class _Place:
     def __init__(self, pending: Pending) -> None:
         self.pending = pending
         self.result: tuple[OutputTensor, ...] | NaiadError | None = None
+
+
+def _timing(pending: Pending, timings: Timings, now_ns: int) -> RequestTiming:
+    return RequestTiming(
+        request_ns=now_ns - pending.arrived_ns,
+        queue_ns=timings.start_ns - pending.queued_ns,
+        compute_input_ns=timings.input_end_ns - timings.start_ns,
+        compute_infer_ns=timings.infer_end_ns - timings.input_end_ns,
+        compute_output_ns=timings.output_end_ns - timings.infer_end_ns,
+    )
 
 
 def _answer(pending: Pending, result: tuple[OutputTensor, ...] | NaiadError) -> None:

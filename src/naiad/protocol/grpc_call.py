@@ -165,6 +165,11 @@ def response_headers(encoding: str) -> bytes:
     return RESPONSE_HEADERS + encode_fields(((b"grpc-encoding", encoding.encode()),))
 
 
+def ok_trailers(metadata: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return the trailer block that ends a call well, with custom fields."""
+    return OK_TRAILERS + encode_fields(metadata)
+
+
 def trailers(status: GrpcStatus, message: str) -> bytes:
     """Return the trailer block that ends a call which has begun to answer."""
     fields = [(b"grpc-status", str(status.value).encode())]

@@ -36,11 +36,12 @@ class Limits:
 
 
 class HttpError(InvalidArgumentError):
-    """A request that cannot be read; it is answered with `status`, then the connection is closed."""
+    """A request that is not read; it is answered with `status` and `headers`, then the connection is closed."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         super().__init__(text)
         self.status = status
+        self.headers = headers
 
 
 class RequestHead(NamedTuple):

@@ -5,6 +5,7 @@ Blocks, so it runs in loader threads. May import `config`, `backends` and `engin
 """
 
 import os.path
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -42,8 +43,9 @@ class MakeModel(Protocol):
         config: ModelConfig,
         backend_model: BackendModel,
         labels: Mapping[str, tuple[str, ...]],
+        began_ns: int,
     ) -> Model:
-        """Make the instances; blocks.
+        """Make the instances; blocks. `began_ns` is when the load began, monotonic.
 
         Raises:
             NaiadError: one could not be made; `backend_model` is closed then, too.
@@ -154,6 +156,7 @@ class Loader:
         Raises:
             NaiadError: any step failed; the text says which way to mend it.
         """
+        began_ns = time.monotonic_ns()
         backend_model = self.open(definition, version)
         try:
             completed = self.complete(definition, backend_model)
@@ -162,7 +165,12 @@ class Loader:
             backend_model.close()
             raise
         return self.make_model(
-            definition.name, version.number, config=completed, backend_model=backend_model, labels=labels
+            definition.name,
+            version.number,
+            config=completed,
+            backend_model=backend_model,
+            labels=labels,
+            began_ns=began_ns,
         )
 
     def open(self, definition: ModelDefinition, version: FoundVersion) -> BackendModel:

@@ -23,19 +23,25 @@ from naiad.protocol.http1_head import Limits
 from naiad.repository.catalog import Catalog, LoadReport
 from naiad.repository.loading import Loader
 from naiad.repository.scan import check_repositories, objection_to_emptiness
+from naiad.server.access import GRPC_LOCK_PREFIX, ApiKeys, locks, read_api_keys
+from naiad.server.bodies import BodyBudget
+from naiad.server.credentials import grpc_tls, http_tls
+from naiad.server.grpc import authorization as grpc_authorization
 from naiad.server.grpc.listener import GrpcServer
 from naiad.server.grpc.services import inference_services
-from naiad.server.grpc.settings import grpc_settings, tls_context
-from naiad.server.http.bodies import BodyBudget
+from naiad.server.grpc.settings import grpc_settings
+from naiad.server.http import authorization as http_authorization
 from naiad.server.http.connection import HttpSettings, TimeLimits
 from naiad.server.http.handlers.metrics import metrics_handler
 from naiad.server.http.listener import HttpServer
 from naiad.server.http.routes import inference_api
-from naiad.server.http.slow_work import SlowWork
 from naiad.server.memory import IdleTrimmer
+from naiad.server.slow_work import SlowWork
 from naiad.shm.regions import Regions
-from naiad.snapshots import IndexEntry, ServerMetadata
+from naiad.snapshots import IndexEntry, LogSettings, ServerMetadata
 from naiad.telemetry import metrics
+from naiad.telemetry.logs import ServerLog
+from naiad.telemetry.machine import MachineMonitor
 from naiad.vision.metadata import inject_metadata
 
 EXTENSIONS = (
@@ -46,6 +52,7 @@ EXTENSIONS = (
     "binary_tensor_data",
     "parameters",
     "statistics",
+    "logging",
 )
 """Triton's names of the protocol extensions that work here, in Triton's order."""
 
@@ -59,13 +66,20 @@ _log = logging.getLogger(__name__)
 
 
 class App:
-    """One server: its models, its data plane and its ports. Lives on the event loop that calls `start`."""
+    """One server: its models, its data plane and its ports. Lives on the event loop that calls `start`.
 
-    def __init__(self, options: ServerOptions) -> None:
+    Raises:
+        InvalidArgumentError: the API keys cannot be read.
+    """
+
+    def __init__(self, options: ServerOptions, log: ServerLog | None = None) -> None:
+        """Make the server; without a `log` it runs in a program that has its own."""
         self.options = options
+        log = log or ServerLog(log_settings(options))
         self.usable_cores = usable_cores()
         self.report = LoadReport(())
-        runtime = Runtime.on(asyncio.get_running_loop())
+        self._metrics_settings = options.metrics_settings
+        runtime = Runtime.on(asyncio.get_running_loop(), self._metrics_settings)
         self._repositories = [Path(location) for location in options.model_repository]
         self._catalog = Catalog(
             self._repositories,
@@ -79,18 +93,32 @@ class App:
             load_thread_count=options.model_load_thread_count,
             strict_readiness=options.strict_readiness,
         )
-        self.dataplane = DataPlane(self._catalog, ServerMetadata(options.id, __version__, _extensions(options)))
+        self.dataplane = DataPlane(
+            self._catalog, ServerMetadata(options.id, __version__, _extensions(options)), options.max_requests_in_flight
+        )
         regions = Regions(allowed=options.allow_client_shm)
         settings, budget = _http_settings(options), BodyBudget(options.http_max_bytes_in_flight)
         self._slow_work = SlowWork()
         self._trimmer = IdleTrimmer(budget)
-        api = inference_api(self.dataplane, regions, self._slow_work, budget, options.http_max_input_size)
-        self._http = HttpServer(api, settings, budget)
+        self._machine = MachineMonitor()
+        self._machine_timer: asyncio.TimerHandle | None = None
+        api = inference_api(
+            self.dataplane,
+            regions,
+            self._slow_work,
+            budget,
+            log,
+            options.http_max_input_size,
+            locks(options.http_restricted_api),
+        )
+        keys = ApiKeys(read_api_keys(options.api_key_file)) if options.api_key_file else None
+        self._http = HttpServer(api, settings, budget, None if keys is None else http_authorization.key_check(keys))
         self._grpc = GrpcServer(
-            inference_services(self.dataplane, regions),
+            inference_services(self.dataplane, regions, log, locks(options.grpc_restricted_protocol, GRPC_LOCK_PREFIX)),
             grpc_settings(options),
             BodyBudget(options.grpc_max_bytes_in_flight),
             self._slow_work,
+            None if keys is None else grpc_authorization.key_check(keys),
         )
         self._metrics = HttpServer(metrics_handler(self._render_metrics), settings, budget)
 
@@ -112,7 +140,8 @@ class App:
     @property
     def http_url(self) -> str:
         """The URL of the HTTP endpoint as this machine reaches it, without a trailing slash."""
-        return f"http://{_reachable(self.options.http_address)}:{self.http_port}"
+        scheme = "https" if self.options.http_uses_tls else "http"
+        return f"{scheme}://{_reachable(self.options.http_address)}:{self.http_port}"
 
     @property
     def grpc_url(self) -> str:
@@ -140,16 +169,23 @@ class App:
             _log.warning("%s", objection)
         options = self.options
         if options.allow_http:
-            await self._http.start(options.http_address, options.http_port, reuse_port=options.reuse_http_port)
+            await self._http.start(
+                options.http_address,
+                options.http_port,
+                reuse_port=options.reuse_http_port,
+                tls=http_tls(options),
+            )
         if options.allow_grpc:
             await self._grpc.start(
                 options.grpc_address,
                 options.grpc_port,
                 reuse_port=options.reuse_grpc_port,
-                tls=tls_context(options),
+                tls=grpc_tls(options),
             )
         if options.allow_metrics:
             await self._metrics.start(options.effective_metrics_address, options.metrics_port)
+            if options.allow_cpu_metrics:
+                self._watch_machine()
         self._trimmer.start()
         self.report = await self._catalog.load_all()
         if self.report.failed():
@@ -175,6 +211,8 @@ class App:
         await self._metrics.stop()
         self._slow_work.close()
         self._trimmer.stop()
+        if self._machine_timer is not None:
+            self._machine_timer.cancel()
         return await closing and in_time
 
     async def _count_down(self, deadline_s: float) -> None:
@@ -185,7 +223,13 @@ class App:
                 _log.info("Timeout %d: Found %d active %s connections", left, server.connection_count, name)
 
     def _render_metrics(self) -> bytes:
-        return metrics.render(self.dataplane.statistics())
+        return metrics.render(self.dataplane.statistics(), self._metrics_settings, self._machine.usage)
+
+    def _watch_machine(self) -> None:
+        """Sample the machine's figures now and at every interval."""
+        self._machine.sample()
+        interval_s = self.options.metrics_interval_ms / 1e3
+        self._machine_timer = asyncio.get_running_loop().call_later(interval_s, self._watch_machine)
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -197,7 +241,19 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-def run(options: ServerOptions, on_ready: Callable[[App], None]) -> int:
+def log_settings(options: ServerOptions) -> LogSettings:
+    """Return the settings of the log that the options ask for."""
+    return LogSettings(
+        file=options.log_file,
+        info=options.log_info,
+        warning=options.log_warning,
+        error=options.log_error,
+        verbose_level=options.log_verbose,
+        format=options.log_format,
+    )
+
+
+def run(options: ServerOptions, log: ServerLog, on_ready: Callable[[App], None]) -> int:
     """Serve until SIGINT or SIGTERM, then return the process's exit code, 0.
 
     `on_ready` is called once the ports are open and the models loaded. A second signal ends the process at once, and
@@ -208,12 +264,12 @@ def run(options: ServerOptions, on_ready: Callable[[App], None]) -> int:
     """
     sys.setswitchinterval(_SWITCH_S)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(_run(options, on_ready))
+        return runner.run(_run(options, log, on_ready))
 
 
-async def _run(options: ServerOptions, on_ready: Callable[[App], None]) -> int:
+async def _run(options: ServerOptions, log: ServerLog, on_ready: Callable[[App], None]) -> int:
     stopping = _stop_signal(asyncio.get_running_loop())
-    app = App(options)
+    app = App(options, log)
     starting = asyncio.ensure_future(app.start())
     waiting = asyncio.ensure_future(stopping.wait())
     await asyncio.wait((starting, waiting), return_when=asyncio.FIRST_COMPLETED)

@@ -9,7 +9,9 @@ import time
 from enum import Enum
 from typing import NamedTuple
 
+from naiad.options import MetricsSettings
 from naiad.snapshots import BatchStatistics, Duration, ModelStatistics
+from naiad.telemetry.latencies import LatencyHistogram, LatencySummaries
 
 
 class FailureReason(Enum):
@@ -74,9 +76,12 @@ class _ComputeSums:
 
 
 class StatisticsRecorder:
-    """Adds up what happens to the requests of one model version."""
+    """Adds up what happens to the requests of one model version; `settings` say whether distributions are kept too."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: MetricsSettings | None = None) -> None:
+        settings = settings or MetricsSettings()
+        self._first_response = LatencyHistogram() if settings.histogram_latencies else None
+        self._summaries = LatencySummaries(settings.summary_quantiles) if settings.summary_latencies else None
         self._last_inference_ms = 0
         self._inference_count = 0
         self._execution_count = 0
@@ -102,14 +107,26 @@ class StatisticsRecorder:
         self._success.add(now_ns - arrived_ns)
         self._queue.add(timings.start_ns - queued_ns)
         self._compute.add(timings)
+        if self._first_response is not None:
+            self._first_response.record(now_ns - arrived_ns)
+        if self._summaries is not None:
+            start_ns, input_end_ns, infer_end_ns, output_end_ns = timings
+            durations_ns = (
+                now_ns - arrived_ns,
+                start_ns - queued_ns,
+                input_end_ns - start_ns,
+                infer_end_ns - input_end_ns,
+                output_end_ns - infer_end_ns,
+            )
+            self._summaries.record(durations_ns, now_ns)
 
     def record_failure(self, reason: FailureReason, took_ns: int) -> None:
         """Add one failed request that took `took_ns` from its arrival."""
         self._failures[reason.value] += 1
         self._fail.add(took_ns)
 
-    def snapshot(self, name: str, version: str, pending_request_count: int) -> ModelStatistics:
-        """Return the figures as they are now."""
+    def snapshot(self, name: str, version: str, pending_request_count: int, now_ns: int = 0) -> ModelStatistics:
+        """Return the figures as they are `now_ns` (monotonic)."""
         compute_input, compute_infer, compute_output = self._compute.frozen()
         return ModelStatistics(
             name=name,
@@ -126,4 +143,6 @@ class StatisticsRecorder:
             batches=tuple(BatchStatistics(rows, *sums.frozen()) for rows, sums in sorted(self._batches.items())),
             failures=dict(self._failures),
             pending_request_count=pending_request_count,
+            first_response=self._first_response.frozen() if self._first_response is not None else None,
+            summaries=self._summaries.frozen(now_ns) if self._summaries is not None else {},
         )

@@ -7,7 +7,7 @@ import pytest
 from tests.protocol.http2.conversation import Conversation, Frame, goaway_of, reset_code
 
 from naiad.protocol.http2 import frames
-from naiad.protocol.http2.connection import HTTP1_ANSWER, Connection
+from naiad.protocol.http2.connection import Connection
 from naiad.protocol.http2.faults import ErrorCode
 from naiad.protocol.http2.frames import (
     ACK,
@@ -26,6 +26,7 @@ from naiad.protocol.http2.frames import (
     WINDOW_UPDATE,
     frame,
 )
+from naiad.protocol.http2.greeting import HTTP1_ANSWER
 from naiad.protocol.http2.header_blocks import encode_fields
 from naiad.protocol.http2.limits import Http2Limits
 

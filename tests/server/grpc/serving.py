@@ -2,11 +2,12 @@
 """A gRPC port on a loop of its own, over a data plane with fake models, and ways to talk to it."""
 
 import asyncio
+import logging
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
@@ -22,13 +23,15 @@ from naiad.errors import NaiadError, NotFoundError
 from naiad.protocol.http2 import frames
 from naiad.protocol.http2.header_blocks import encode_fields
 from naiad.requests import InferRequest, InferResponse, OutputTensor
+from naiad.server.access import Lock
+from naiad.server.bodies import BodyBudget
 from naiad.server.grpc.connection import GrpcSettings
 from naiad.server.grpc.listener import GrpcServer
 from naiad.server.grpc.services import inference_services
-from naiad.server.http.bodies import BodyBudget
-from naiad.server.http.slow_work import SlowWork
+from naiad.server.slow_work import SlowWork
 from naiad.shm.regions import Regions
 from naiad.snapshots import IndexEntry, ModelMetadata, ModelState, ModelStatistics, ServerMetadata, TensorMetadata
+from naiad.telemetry.logs import ServerLog
 
 T = TypeVar("T")
 WAIT_S = 10
@@ -105,14 +108,15 @@ class FakeCatalog:
 class Served:
     """A running gRPC port. `on_loop` runs a function on its loop."""
 
-    def __init__(self, settings: GrpcSettings, budget: BodyBudget) -> None:
+    def __init__(self, settings: GrpcSettings, budget: BodyBudget, locks: Mapping[str, Lock]) -> None:
         self.model, self.decoupled = FakeModel(), FakeModel("d", decoupled=True)
         self.catalog = FakeCatalog([self.model, self.decoupled])
         self.budget = budget
         self.slow_work = SlowWork()
+        self.log = ServerLog(handler=logging.NullHandler())
         dataplane = DataPlane(self.catalog, ServerMetadata("naiad", "0", ("parameters",)))
-        self.regions = Regions(allowed=False)
-        self.server = GrpcServer(inference_services(dataplane, self.regions), settings, budget, self.slow_work)
+        methods = inference_services(dataplane, Regions(allowed=False), self.log, locks)
+        self.server = GrpcServer(methods, settings, budget, self.slow_work)
         self.loop = asyncio.new_event_loop()
 
     @property
@@ -146,10 +150,13 @@ class Served:
 
 @contextmanager
 def served(
-    settings: GrpcSettings | None = None, budget: BodyBudget | None = None, tls: ssl.SSLContext | None = None
+    settings: GrpcSettings | None = None,
+    budget: BodyBudget | None = None,
+    tls: ssl.SSLContext | None = None,
+    locks: Mapping[str, Lock] | None = None,
 ) -> Iterator[Served]:
     """Serve until the block ends; nothing may be left in the budget then."""
-    serving = Served(settings or GrpcSettings(), budget or BodyBudget())
+    serving = Served(settings or GrpcSettings(), budget or BodyBudget(), locks or {})
     thread = threading.Thread(target=serving.loop.run_forever)
     thread.start()
 

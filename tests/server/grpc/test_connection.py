@@ -11,13 +11,13 @@ from tests.server.grpc.serving import RawClient, Served, served
 
 from naiad.config.proto import service_pb2 as pb
 from naiad.protocol.http2 import frames
-from naiad.protocol.http2.connection import HTTP1_ANSWER
 from naiad.protocol.http2.faults import ErrorCode
 from naiad.protocol.http2.frames import DATA, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM
+from naiad.protocol.http2.greeting import HTTP1_ANSWER
 from naiad.protocol.http2.header_blocks import encode_fields
 from naiad.protocol.http2.limits import Http2Limits, PingPolicy
+from naiad.server.bodies import BodyBudget
 from naiad.server.grpc.connection import GrpcSettings, Keepalive, TimeLimits
-from naiad.server.http.bodies import BodyBudget
 
 FAST = TimeLimits(tick_s=0.01)
 

@@ -13,6 +13,7 @@ from tritonclient.grpc import service_pb2_grpc
 
 from naiad.config.proto import service_pb2 as pb
 from naiad.errors import UnavailableError
+from naiad.snapshots import LogSettings
 
 FLOATS = np.arange(4, dtype=np.float32)
 
@@ -144,17 +145,24 @@ UNKNOWN = (grpc.StatusCode.NOT_FOUND, "Request for unknown model: 'nobody' is no
         ("SystemSharedMemoryUnregister", pb.SystemSharedMemoryUnregisterRequest(), NO_SHARED_MEMORY),
         ("CudaSharedMemoryRegister", pb.CudaSharedMemoryRegisterRequest(name="r"), NO_SHARED_MEMORY),
         ("CudaSharedMemoryUnregister", pb.CudaSharedMemoryUnregisterRequest(), NO_SHARED_MEMORY),
-        (
-            "LogSettings",
-            pb.LogSettingsRequest(),
-            (grpc.StatusCode.UNIMPLEMENTED, "the logging extension is not supported by this server"),
-        ),
     ],
 )
 def test_errors_have_tritons_status_and_text(
     stub: Any, method: str, message: object, answer: tuple[grpc.StatusCode, str]
 ) -> None:
     assert status(getattr(stub, method), message) == answer
+
+
+def test_the_settings_of_the_log_are_changed_and_told(stub: Any, serving: Served) -> None:
+    asked = pb.LogSettingsRequest()
+    asked.settings["log_info"].bool_param = False
+    asked.settings["log_format"].string_param = "ISO8601"
+    told = stub.LogSettings(asked, timeout=WAIT_S).settings
+    assert told["log_info"].bool_param is False
+    assert serving.log.settings == LogSettings(info=False, format="ISO8601")
+    asked.settings["log_format"].string_param = "x"
+    answer = status(stub.LogSettings, asked)
+    assert answer == (grpc.StatusCode.INVALID_ARGUMENT, "invalid argument for log_format, got: x")
 
 
 @pytest.mark.parametrize("path", ["/inference.GRPCInferenceService/Nope", "/grpc.health.v1.Health/Watch", "/x/y"])

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TLS of the gRPC port, with certificates made by openssl for the test."""
+"""TLS of the gRPC port, with grpcio as the client."""
 
-import shutil
 import socket
 import ssl
-import subprocess
 from pathlib import Path
 
 import grpc
@@ -13,28 +11,23 @@ from tests.server.grpc.serving import WAIT_S, Served, served
 from tritonclient.grpc import service_pb2_grpc
 
 from naiad.config.proto import service_pb2 as pb
-from naiad.errors import InvalidArgumentError
-from naiad.server.grpc.credentials import server_context
+from naiad.options import ServerOptions
+from naiad.server.credentials import grpc_tls
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `cert.pem` and `key.pem` for localhost; the certificate vouches for itself."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("needs openssl, to make a certificate")
-    folder = tmp_path_factory.mktemp("tls")
-    subprocess.run(
-        [
-            *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-            *("-keyout", "key.pem", "-out", "cert.pem", "-days", "2", "-subj", "/CN=localhost"),
-            *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
-        ],
-        cwd=folder,
-        check=True,
-        capture_output=True,
+def context(certificate: Path, key: Path, root: Path | None = None) -> ssl.SSLContext:
+    made = grpc_tls(
+        ServerOptions(
+            model_repository=("models",),
+            grpc_use_ssl=True,
+            grpc_use_ssl_mutual=root is not None,
+            grpc_server_cert=str(certificate),
+            grpc_server_key=str(key),
+            grpc_root_cert=str(root or ""),
+        )
     )
-    return folder
+    assert made is not None
+    return made
 
 
 def is_live(serving: Served, credentials: grpc.ChannelCredentials) -> bool:
@@ -43,15 +36,15 @@ def is_live(serving: Served, credentials: grpc.ChannelCredentials) -> bool:
         return bool(stub.ServerLive(pb.ServerLiveRequest(), timeout=WAIT_S).live)
 
 
-def test_calls_over_tls(files: Path) -> None:
-    tls = server_context(str(files / "cert.pem"), str(files / "key.pem"))
+def test_calls_over_tls(certificates: Path) -> None:
+    tls = context(certificates / "cert.pem", certificates / "key.pem")
     with served(tls=tls) as serving:
-        assert is_live(serving, grpc.ssl_channel_credentials((files / "cert.pem").read_bytes()))
+        assert is_live(serving, grpc.ssl_channel_credentials((certificates / "cert.pem").read_bytes()))
 
 
-def test_http2_is_agreed_on_by_alpn(files: Path) -> None:
-    tls = server_context(str(files / "cert.pem"), str(files / "key.pem"))
-    client = ssl.create_default_context(cafile=str(files / "cert.pem"))
+def test_http2_is_agreed_on_by_alpn(certificates: Path) -> None:
+    tls = context(certificates / "cert.pem", certificates / "key.pem")
+    client = ssl.create_default_context(cafile=str(certificates / "cert.pem"))
     client.set_alpn_protocols(["http/1.1", "h2"])
     with (
         served(tls=tls) as serving,
@@ -62,22 +55,12 @@ def test_http2_is_agreed_on_by_alpn(files: Path) -> None:
         assert secure.version() in {"TLSv1.2", "TLSv1.3"}
 
 
-def test_only_clients_that_are_vouched_for_are_let_in(files: Path) -> None:
-    certificate, key = files / "cert.pem", files / "key.pem"
-    tls = server_context(str(certificate), str(key), str(certificate))
+def test_only_clients_that_are_vouched_for_are_let_in(certificates: Path) -> None:
+    certificate, key = certificates / "cert.pem", certificates / "key.pem"
+    tls = context(certificate, key, certificate)
     with served(tls=tls) as serving:
         known = grpc.ssl_channel_credentials(certificate.read_bytes(), key.read_bytes(), certificate.read_bytes())
         assert is_live(serving, known)
         with pytest.raises(grpc.RpcError) as caught:
             is_live(serving, grpc.ssl_channel_credentials(certificate.read_bytes()))
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-
-
-def test_files_that_cannot_be_used_are_named(files: Path) -> None:
-    certificate, key = str(files / "cert.pem"), str(files / "key.pem")
-    with pytest.raises(InvalidArgumentError, match="--grpc-server-cert=/nowhere and --grpc-server-key="):
-        server_context("/nowhere", key)
-    with pytest.raises(InvalidArgumentError, match="cannot be used, expected PEM files of a certificate and its key"):
-        server_context(certificate, certificate)
-    with pytest.raises(InvalidArgumentError, match="--grpc-root-cert=/nowhere cannot be used"):
-        server_context(certificate, key, "/nowhere")

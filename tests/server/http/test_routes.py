@@ -5,6 +5,7 @@ import asyncio
 import gc
 import gzip
 import json
+import logging
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, cast
@@ -20,13 +21,22 @@ from naiad.errors import NaiadError, NotFoundError, UnavailableError
 from naiad.protocol.http1 import Headers
 from naiad.protocol.http1_head import Limits, parse_head
 from naiad.requests import InferRequest, InferResponse, OutputTensor
-from naiad.server.http.bodies import BodyBudget
+from naiad.server.bodies import BodyBudget
 from naiad.server.http.exchange import Exchange
 from naiad.server.http.handlers.metrics import metrics_handler
 from naiad.server.http.routes import inference_api
-from naiad.server.http.slow_work import SlowWork
+from naiad.server.slow_work import SlowWork
 from naiad.shm.regions import Regions
-from naiad.snapshots import IndexEntry, ModelMetadata, ModelState, ModelStatistics, ServerMetadata, TensorMetadata
+from naiad.snapshots import (
+    IndexEntry,
+    LogSettings,
+    ModelMetadata,
+    ModelState,
+    ModelStatistics,
+    ServerMetadata,
+    TensorMetadata,
+)
+from naiad.telemetry.logs import ServerLog
 
 
 class FakeModel:
@@ -112,9 +122,10 @@ class Api:
         self.catalog = FakeCatalog(self.model)
         self.budget = BodyBudget()
         self.slow_work = SlowWork()
+        self.log = ServerLog(handler=logging.NullHandler())
         dataplane = DataPlane(self.catalog, ServerMetadata("naiad", "1.0", ("binary_tensor_data",)))
         regions = Regions(allowed=False)
-        self.handler = inference_api(dataplane, regions, self.slow_work, self.budget, max_input_bytes=4_000_000)
+        self.handler = inference_api(dataplane, regions, self.slow_work, self.budget, self.log, 4_000_000)
         self._answer: asyncio.Future[Answer] | None = None
 
     def answer(self, exchange: Exchange, status: int, headers: Headers, buffers: Sequence[bytes | memoryview]) -> None:
@@ -178,6 +189,13 @@ class TestInformation:
         assert api.ask("GET", "/v2/models/m/versions/1/ready").status == 200
         for target in ("/v2/models/m/versions/9/ready", "/v2/models/x/ready", "/v2/models/loading/ready"):
             assert api.ask("GET", target) == (400, TEXT_TYPE, b'{"error":"Model version not ready"}')
+
+    def test_the_settings_of_the_log_are_told_and_changed(self, api: Api) -> None:
+        told = b'"log_warning":true,"log_error":true,"log_verbose_level":0,"log_format":"default"}'
+        assert api.ask("GET", "/v2/logging") == (200, JSON_TYPE, b'{"log_file":"","log_info":true,' + told)
+        assert api.ask("POST", "/v2/logging", b'{"log_info":false}').document["log_info"] is False
+        assert api.ask("POST", "/v2/logging", b'{"log_error":false,"log_format":"x"}').status == 503
+        assert api.log.settings == LogSettings(info=False, error=False)
 
     def test_documents(self, api: Api) -> None:
         server = api.ask("GET", "/v2")
@@ -445,7 +463,7 @@ class TestRefused:
              "Client shared memory is disabled. Start the server with '--allow-client-shm=true' to enable."),
             ("GET", "/v2/trace/setting", 501, "trace extension"),
             ("POST", "/v2/models/m/trace/setting", 501, "trace extension"),
-            ("GET", "/v2/logging", 501, "logging extension"),
+            ("PUT", "/v2/logging", 405, "Method Not Allowed"),
             ("GET", "/v2/models/m/versions/1/trace/setting", 404, "Not Found"),
             ("GET", "/v2/models/m/infer", 405, "Method Not Allowed"),
             ("GET", "/v2/", 404, "Not Found"),

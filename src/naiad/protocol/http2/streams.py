@@ -79,6 +79,19 @@ class Stream:
         self.marked_bytes = 0
         self.marked_s: float | None = None
 
+    def end_request(self) -> None:
+        """Note that nothing more of the request comes, and tell the sink."""
+        self.remote_closed = True
+        if self.sink is not None:
+            self.sink.end()
+
+    def lose(self) -> None:
+        """Note that the stream is gone, and tell the sink, which hears nothing after that."""
+        self.local_closed = self.remote_closed = True
+        sink, self.sink = self.sink, None
+        if sink is not None:
+            sink.reset()
+
     def wait(self, buffers: Sequence[Buffer], size_bytes: int) -> None:
         """Put buffers into the row of what waits."""
         self.waiting.extend([buffer for buffer in buffers if len(buffer)])

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """One gRPC call: joins its messages, hands them to the method's handler, and sends what that answers.
 
-May import `protocol`, `errors` and `server.http`'s `bodies` and `slow_work`; knows nothing of sockets beyond the
-`Session` that it belongs to.
+May import `protocol`, `errors`, `server`'s `access`, `bodies` and `slow_work`; knows nothing of sockets
+beyond the `Session` that it belongs to.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import NamedTuple, ParamSpec, Protocol
 
@@ -19,6 +19,7 @@ from naiad.protocol.grpc_call import (
     CallHead,
     GrpcError,
     GrpcStatus,
+    ok_trailers,
     response_headers,
     status_of,
     trailers,
@@ -30,10 +31,13 @@ from naiad.protocol.http2.faults import ErrorCode
 from naiad.protocol.http2.streams import Stream
 from naiad.protocol.rpc import EncodedMessage
 from naiad.protocol.rpc_wire import first_tensor_at
-from naiad.server.http.bodies import BodyBudget, BodyBuffer
-from naiad.server.http.slow_work import SlowWork
+from naiad.server.access import Lock
+from naiad.server.bodies import BodyBudget, BodyBuffer
+from naiad.server.slow_work import SlowWork
 
 P = ParamSpec("P")
+Trailing = Callable[[int], Iterable[tuple[bytes, bytes]]]
+"""Makes trailing metadata, names in lower case, from the size of the answer's message in bytes."""
 
 _INLINE_COMPRESSED_BYTES = 1024  # deflate expands at most 1032 times, so this takes the loop a millisecond or two
 _INLINE_COMPRESSING_BYTES = 16 * 1024
@@ -55,10 +59,14 @@ class StreamHandler(Protocol):
 
 
 class Method(NamedTuple):
-    """What a path leads to: a handler of one message, or one that makes a handler of a stream of them."""
+    """What a path leads to: a handler of one message, or one that makes a handler of a stream of them.
+
+    With a `lock`, only calls that open it get there.
+    """
 
     unary: "Callable[[Call, memoryview], None] | None" = None
     stream: "Callable[[Call], StreamHandler] | None" = None
+    lock: Lock | None = None
 
 
 Methods = Mapping[str, Method]
@@ -241,29 +249,36 @@ class Call:
 
     # -- the answer going out
 
-    def respond(self, encoded: EncodedMessage, compress_it: bool = False) -> None:
-        """Answer a unary call."""
+    @property
+    def request_bytes(self) -> int:
+        """The size of a unary call's message as it was sent, as long as the call waits for its answer."""
+        return 0 if self._first is None else len(self._first.data)
+
+    def respond(self, encoded: EncodedMessage, compress_it: bool = False, trailing: Trailing | None = None) -> None:
+        """Answer a unary call; `trailing` makes trailing metadata once the size of the message is known."""
         if self.ended:
             return
         encoding = self._response_encoding() if compress_it else "identity"
         if encoding == "identity":
-            self._respond(encoded, False)
+            self._respond(encoded, encoding, trailing)
         elif encoded.size_bytes <= _INLINE_COMPRESSING_BYTES:
-            self._respond(_compressed(encoded, encoding), True, encoding)
+            self._respond(_compressed(encoded, encoding), encoding, trailing)
         else:
             self._session.slow_work.run(
-                self, lambda: _compressed(encoded, encoding), lambda made: self._respond(made, True, encoding)
+                self, lambda: _compressed(encoded, encoding), lambda made: self._respond(made, encoding, trailing)
             )
 
-    def _respond(self, encoded: EncodedMessage, compressed: bool, encoding: str = "identity") -> None:
+    def _respond(self, encoded: EncodedMessage, encoding: str, trailing: Trailing | None) -> None:
         if self.ended:
             return
+        compressed = encoding != "identity"
         prefix = message_prefix(encoded.size_bytes, compressed)
         self.on_cancel = None
         self._close()
-        headers = RESPONSE_HEADERS if encoding == "identity" else response_headers(encoding)
+        headers = response_headers(encoding) if compressed else RESPONSE_HEADERS
+        end = OK_TRAILERS if trailing is None else ok_trailers(trailing(encoded.size_bytes))
         self._session.http2.respond(
-            self._stream, headers, (prefix, *encoded.buffers), encoded.size_bytes + len(prefix), OK_TRAILERS
+            self._stream, headers, (prefix, *encoded.buffers), encoded.size_bytes + len(prefix), end
         )
         self._session.flush_soon()
 

@@ -8,7 +8,7 @@ The rules of this file:
 - No timers here: the listener's tick calls `check_time`.
 - After an error the connection lingers: were it closed at once, the kernel would send a reset, and the client might
   never see why.
-May import `errors`, `protocol`, its neighbour `call`, and `server.http`'s `bodies` and `slow_work`.
+May import `errors`, `protocol`, its neighbour `call`, and `server`'s `bodies` and `slow_work`.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from typing import cast
 
 from naiad.errors import NaiadError, UnavailableError
 from naiad.protocol.grpc_call import (
+    CallHead,
     GrpcError,
     GrpcStatus,
     NotGrpcError,
@@ -31,15 +32,20 @@ from naiad.protocol.http2.connection import Connection as Http2Connection
 from naiad.protocol.http2.faults import ErrorCode
 from naiad.protocol.http2.limits import Http2Limits, PingPolicy
 from naiad.protocol.http2.streams import Stream
+from naiad.server.access import Lock
+from naiad.server.bodies import BodyBudget
 from naiad.server.grpc.call import Call, Methods
-from naiad.server.http.bodies import BodyBudget
-from naiad.server.http.slow_work import SlowWork
+from naiad.server.slow_work import SlowWork
 
 _RECEIVE_BYTES = 64 * 1024
 _JOINED_BYTES = 32 * 1024
 """Up to here copying what is to be sent into one buffer is cheaper than a vectored write."""
 
 _SHUTTING_DOWN = "GRPC server is shutting down and has stopped accepting new requests."
+
+
+CallCheck = Callable[[CallHead], None]
+"""Raises a `NaiadError` for a call that is to be refused before its messages are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,7 @@ class ServerState:
 
     __slots__ = (
         "budget",
+        "check_call",
         "connections",
         "draining",
         "methods",
@@ -113,8 +120,16 @@ class ServerState:
         "slow_work",
     )
 
-    def __init__(self, methods: Methods, settings: GrpcSettings, budget: BodyBudget, slow_work: SlowWork) -> None:
+    def __init__(
+        self,
+        methods: Methods,
+        settings: GrpcSettings,
+        budget: BodyBudget,
+        slow_work: SlowWork,
+        check_call: CallCheck | None = None,
+    ) -> None:
         self.methods = methods
+        self.check_call = check_call
         self.settings = settings
         self.budget = budget
         self.slow_work = slow_work
@@ -225,9 +240,13 @@ class GrpcConnection(asyncio.BufferedProtocol):
             head = read_call(stream.head)
             if self._state.draining:
                 raise UnavailableError(_SHUTTING_DOWN)
+            if self._state.check_call is not None:
+                self._state.check_call(head)
             method = self._state.methods.get(head.path)
             if method is None:
                 raise GrpcError(GrpcStatus.UNIMPLEMENTED, "")
+            if method.lock is not None:
+                _check_lock(method.lock, head)
         except NotGrpcError as error:
             self.http2.send_trailers(stream, http_status_only(error.http_status))
         except NaiadError as error:
@@ -399,3 +418,9 @@ class GrpcConnection(asyncio.BufferedProtocol):
 def _age(max_age_s: float | None) -> float | None:
     """Spread ages by a tenth, so that clients that came together don't leave together."""
     return None if max_age_s is None else max_age_s * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
+
+
+def _check_lock(lock: Lock, head: CallHead) -> None:
+    """Raise Triton's error for a call that doesn't open the lock."""
+    if not lock.opens(dict(head.metadata).get(lock.field_name.decode())):
+        raise UnavailableError(f"This protocol is restricted, expecting header '{lock.header}'")

@@ -16,6 +16,7 @@ from naiad.protocol.rpc import (
     read_infer,
     read_version,
 )
+from naiad.protocol.timing_fields import REQUEST_FIELD, asks_for_timing, timing_fields
 from naiad.requests import InferResponse
 from naiad.server.grpc.call import Call
 from naiad.shm.outputs import SharedOutputs
@@ -40,10 +41,12 @@ class InferenceMethods:
         model = self._dataplane.find(declaration.model_name, read_version(declaration.model_version))
         if model.config.model_transaction_policy.decoupled:
             raise UnsupportedError("ModelInfer RPC doesn't support models with decoupled transaction policy")
-        wanted = request.to_request(self._regions.readable)
+        asked = request.to_request(self._regions.readable)
+        if call.head.metadata and asks_for_timing(dict(call.head.metadata).get(REQUEST_FIELD)):
+            asked = asked._replace(wants_timing=True)
         shared = SharedOutputs(self._regions, declaration.shared) if declaration.shared else None
         on_response = partial(_on_response, call, model, request, shared)
-        ticket = self._dataplane.infer(model, wanted, on_response)
+        ticket = self._dataplane.infer(model, asked, on_response)
         if call.waiting:
             call.on_cancel = ticket.cancel
 
@@ -69,7 +72,9 @@ def _answer(
     declaration, metadata = request.declaration, model.metadata
     batching = metadata.max_batch_size > 0
     encoded = encode_infer(response, declaration.outputs, metadata.labels, batching, declaration.shared)
-    call.respond(encoded, compress_it=True)
+    timing = response.timing
+    trailing = None if timing is None else partial(timing_fields, timing, call.request_bytes)
+    call.respond(encoded, compress_it=True, trailing=trailing)
 
 
 class _Entry:

@@ -1,30 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """A listening gRPC port: bind, accept, tick, drain, stop.
 
-May import its neighbours `connection` and `call`, and `server.http`'s `bodies`, `listener` and `slow_work`.
+May import its neighbours `connection` and `call`, `server`'s `bodies` and `slow_work`, and `http.listener`.
 """
 
 import asyncio
 import ssl
 
 from naiad.errors import UnavailableError
+from naiad.server.bodies import BodyBudget
 from naiad.server.grpc.call import Methods
-from naiad.server.grpc.connection import GrpcConnection, GrpcSettings, ServerState
-from naiad.server.http.bodies import BodyBudget
+from naiad.server.grpc.connection import CallCheck, GrpcConnection, GrpcSettings, ServerState
 from naiad.server.http.listener import binding_failure
-from naiad.server.http.slow_work import SlowWork
+from naiad.server.slow_work import SlowWork
 
 _BACKLOG = 256
 
 
 class GrpcServer:
-    """Serves `methods` on one address and port.
+    """Serves `methods` on one address and port; `check_call` may refuse calls before their messages are read.
 
     In turn: `start`, `drain`, `drained`, `stop`. All on one event loop, any asyncio one.
     """
 
-    def __init__(self, methods: Methods, settings: GrpcSettings, budget: BodyBudget, slow_work: SlowWork) -> None:
-        self._state = ServerState(methods, settings, budget, slow_work)
+    def __init__(
+        self,
+        methods: Methods,
+        settings: GrpcSettings,
+        budget: BodyBudget,
+        slow_work: SlowWork,
+        check_call: CallCheck | None = None,
+    ) -> None:
+        self._state = ServerState(methods, settings, budget, slow_work, check_call)
         self._server: asyncio.Server | None = None
         self._tick: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()

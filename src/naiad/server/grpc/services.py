@@ -1,37 +1,70 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table of what the gRPC port serves: Triton's `inference.GRPCInferenceService` and gRPC's health service.
 
-May import `engine`, `protocol` and its neighbours.
+May import `engine`, `telemetry`, `protocol`, `server.access` and its neighbours.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 
 from naiad.engine.dataplane import DataPlane
 from naiad.errors import NaiadError, UnsupportedError
+from naiad.server.access import Lock
 from naiad.server.grpc.call import Call, Method, Methods
 from naiad.server.grpc.inference import InferenceMethods
 from naiad.server.grpc.information import InformationMethods
+from naiad.server.grpc.log_settings import LogSettingsMethod
 from naiad.server.grpc.shared_memory import SharedMemoryMethods
 from naiad.shm.regions import Regions
+from naiad.telemetry.logs import ServerLog
 
 _SERVICE = "/inference.GRPCInferenceService"
-
+_HEALTH = "/grpc.health.v1.Health"
+_NO_LOCKS: Mapping[str, Lock] = MappingProxyType({})
 
 _NOT_YET = {
     "TraceSetting": "the trace extension",
-    "LogSettings": "the logging extension",
 }
 
 
-def inference_services(dataplane: DataPlane, regions: Regions) -> Methods:
-    """Return the methods of the gRPC port; tensors may be in `regions`."""
-    return dict(_methods(dataplane, regions))
+_CATEGORIES = {
+    f"{_HEALTH}/Check": "health",
+    f"{_SERVICE}/ServerLive": "health",
+    f"{_SERVICE}/ServerReady": "health",
+    f"{_SERVICE}/ModelReady": "health",
+    f"{_SERVICE}/ServerMetadata": "metadata",
+    f"{_SERVICE}/ModelMetadata": "metadata",
+    f"{_SERVICE}/ModelConfig": "model-config",
+    f"{_SERVICE}/ModelStatistics": "statistics",
+    f"{_SERVICE}/RepositoryIndex": "model-repository",
+    f"{_SERVICE}/RepositoryModelLoad": "model-repository",
+    f"{_SERVICE}/RepositoryModelUnload": "model-repository",
+    f"{_SERVICE}/ModelInfer": "inference",
+    f"{_SERVICE}/ModelStreamInfer": "inference",
+    f"{_SERVICE}/SystemSharedMemoryStatus": "shared-memory",
+    f"{_SERVICE}/SystemSharedMemoryRegister": "shared-memory",
+    f"{_SERVICE}/SystemSharedMemoryUnregister": "shared-memory",
+    f"{_SERVICE}/CudaSharedMemoryStatus": "shared-memory",
+    f"{_SERVICE}/CudaSharedMemoryRegister": "shared-memory",
+    f"{_SERVICE}/CudaSharedMemoryUnregister": "shared-memory",
+    f"{_SERVICE}/TraceSetting": "trace",
+    f"{_SERVICE}/LogSettings": "logging",
+}
+"""Path → Triton's category of restricted protocols; a method that is not here cannot be served."""
 
 
-def _methods(dataplane: DataPlane, regions: Regions) -> Iterator[tuple[str, Method]]:
+def inference_services(
+    dataplane: DataPlane, regions: Regions, log: ServerLog, locks: Mapping[str, Lock] = _NO_LOCKS
+) -> Methods:
+    """Return the methods of the gRPC port; tensors may be in `regions`, `locks` are of the restricted categories."""
+    methods = _methods(dataplane, regions, log)
+    return {path: method._replace(lock=locks.get(_CATEGORIES[path])) for path, method in methods}
+
+
+def _methods(dataplane: DataPlane, regions: Regions, log: ServerLog) -> Iterator[tuple[str, Method]]:
     information, inference = InformationMethods(dataplane), InferenceMethods(dataplane, regions)
     shared_memory = SharedMemoryMethods(regions)
-    yield "/grpc.health.v1.Health/Check", Method(information.health)
+    yield f"{_HEALTH}/Check", Method(information.health)
     yield f"{_SERVICE}/ServerLive", Method(information.server_live)
     yield f"{_SERVICE}/ServerReady", Method(information.server_ready)
     yield f"{_SERVICE}/ModelReady", Method(information.model_ready)
@@ -50,6 +83,7 @@ def _methods(dataplane: DataPlane, regions: Regions) -> Iterator[tuple[str, Meth
     yield f"{_SERVICE}/CudaSharedMemoryStatus", Method(shared_memory.cuda_status)
     yield f"{_SERVICE}/CudaSharedMemoryRegister", Method(shared_memory.cuda_register)
     yield f"{_SERVICE}/CudaSharedMemoryUnregister", Method(shared_memory.cuda_unregister)
+    yield f"{_SERVICE}/LogSettings", Method(LogSettingsMethod(log))
     for name, feature in _NOT_YET.items():
         yield f"{_SERVICE}/{name}", Method(refusal(UnsupportedError(f"{feature} is not supported by this server")))
 

@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the options of the server mean for the gRPC port. May import `options` and its neighbours."""
 
-import ssl
-
 from naiad.options import ServerOptions
 from naiad.protocol.http2.limits import PingPolicy
 from naiad.server.grpc.connection import GrpcSettings, Keepalive
-from naiad.server.grpc.credentials import server_context
 
 
 def grpc_settings(options: ServerOptions) -> GrpcSettings:
@@ -29,15 +26,3 @@ def grpc_settings(options: ServerOptions) -> GrpcSettings:
         max_connection_age_grace_s=options.grpc_max_connection_age_grace / 1e3 or None,
         response_level=options.grpc_infer_response_compression_level,
     )
-
-
-def tls_context(options: ServerOptions) -> ssl.SSLContext | None:
-    """Return the TLS context of the gRPC port; None if it speaks none.
-
-    Raises:
-        InvalidArgumentError: a certificate or key cannot be used.
-    """
-    if not options.grpc_uses_tls:
-        return None
-    root = options.grpc_root_cert if options.grpc_use_ssl_mutual else ""
-    return server_context(options.grpc_server_cert, options.grpc_server_key, root)

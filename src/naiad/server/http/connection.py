@@ -9,7 +9,7 @@ The rules of this file:
 - No timers here: the listener's tick calls `check_time`, so that a request costs no timer.
 - After an answer that leaves bytes of the client unread, the connection lingers: were it closed at once, the kernel
   would send a reset, and the client might never see the answer.
-May import `errors`, `protocol` and its neighbours `bodies` and `exchange`.
+May import `errors`, `protocol`, `server`'s `bodies` and its neighbour `exchange`.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from naiad.errors import NaiadError
 from naiad.protocol.http1 import CONTINUE, Headers, RequestReader, head_parser, render_head
 from naiad.protocol.http1_head import HttpError, Limits, RequestHead
 from naiad.protocol.rest import encode_error
-from naiad.server.http.bodies import BodyBudget, BodyBuffer
+from naiad.server.bodies import BodyBudget, BodyBuffer
 from naiad.server.http.exchange import JSON, Buffers, Exchange, Handler
 
 _RECEIVE_BYTES = 64 * 1024
@@ -30,6 +30,10 @@ _SMALL_BODY_BYTES = 16 * 1024
 """A body up to this size waits for its end where heads do, and is copied out and not charged to the budget."""
 _JOINED_RESPONSE_BYTES = 16 * 1024
 """Up to here copying a response into one buffer is cheaper than a vectored write."""
+
+
+HeadCheck = Callable[[RequestHead], None]
+"""Raises `HttpError` for a request that is to be refused before its body is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ class ServerState:
 
     __slots__ = (
         "budget",
+        "check_head",
         "connections",
         "draining",
         "handler",
@@ -83,15 +88,21 @@ class ServerState:
         "on_empty",
         "parse_head",
         "receive_buffer",
+        "receive_view",
         "settings",
     )
 
-    def __init__(self, handler: Handler, settings: HttpSettings, budget: BodyBudget) -> None:
+    def __init__(
+        self, handler: Handler, settings: HttpSettings, budget: BodyBudget, check_head: HeadCheck | None = None
+    ) -> None:
         self.handler = handler
+        self.check_head = check_head
         self.settings = settings
         self.budget = budget
         self.parse_head = head_parser(settings.limits)
         self.receive_buffer = bytearray(_RECEIVE_BYTES)
+        # asyncio's TLS fills slices of what it is given, and those of a bytearray are copies.
+        self.receive_view = memoryview(self.receive_buffer)
         self.connections: set[Connection] = set()
         self.draining = False
         self.now_s = 0.0
@@ -133,6 +144,8 @@ class Connection(asyncio.BufferedProtocol):
         self._write_paused = False
         self._unsent_bytes = 0
         self._unsent_since_s = 0.0
+        self._answered_bytes = 0
+        self._is_hurried = False
 
     # -- asyncio's side
 
@@ -158,11 +171,11 @@ class Connection(asyncio.BufferedProtocol):
         if not state.connections and state.on_empty is not None:
             state.on_empty()
 
-    def get_buffer(self, sizehint: int) -> bytearray | memoryview:
+    def get_buffer(self, sizehint: int) -> memoryview:
         """Return where the next bytes go: to their place in a body, or to the shared receive buffer."""
         if self._body is not None and self._reader.remaining:
             return self._body.room()
-        return self._state.receive_buffer
+        return self._state.receive_view
 
     def buffer_updated(self, nbytes: int) -> None:
         """Go on with what has come."""
@@ -216,6 +229,11 @@ class Connection(asyncio.BufferedProtocol):
             if head is None:
                 self._wait_for_head()
                 return False
+            check = self._state.check_head
+            if check is not None:
+                self._head = head  # what is refused is answered as its request asked
+                check(head)
+                self._head = None
         if self._body is None:
             small_body = reader.take_body(_SMALL_BODY_BYTES)
             if small_body is not None:
@@ -304,7 +322,7 @@ class Connection(asyncio.BufferedProtocol):
     def _send(
         self, head: RequestHead | None, status: int, headers: Headers, buffers: Buffers, keep_alive: bool
     ) -> None:
-        size_bytes = sum(map(len, buffers))
+        size_bytes = self._answered_bytes = sum(map(len, buffers))
         first = render_head(status, headers, size_bytes, head, keep_alive)
         if head is not None and head.method == "HEAD":
             buffers = ()
@@ -317,8 +335,10 @@ class Connection(asyncio.BufferedProtocol):
         """Answer a request that cannot be read, and read no more of this connection."""
         head, self._head = self._head, None
         self._drop_body()
-        status = error.status if isinstance(error, HttpError) else error.http_status
-        self._send(head, status, JSON, (encode_error(str(error)),), keep_alive=False)
+        status, headers = error.http_status, JSON
+        if isinstance(error, HttpError):
+            status, headers = error.status, (*JSON, *error.headers)
+        self._send(head, status, headers, (encode_error(str(error)),), keep_alive=False)
         self._linger()
 
     def _cancel_exchange(self) -> None:
@@ -345,8 +365,13 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.write_eof()
 
     def close_if_idle(self) -> None:
-        """Close a connection that waits for a request; part of draining."""
+        """Close a connection that waits for a request; part of draining.
+
+        TLS says goodbye and waits for the client's, and one that doesn't read while it has nothing to ask never says
+        it. It has its time to `linger`, unless much of an answer may still be on the way to it.
+        """
         if self._phase is Phase.IDLE:
+            self._is_hurried = self._answered_bytes <= _JOINED_RESPONSE_BYTES
             self._close()
 
     def abort(self) -> None:
@@ -376,7 +401,7 @@ class Connection(asyncio.BufferedProtocol):
             self._refuse(HttpError(408, f"request head not complete after {times.head_s:g} s, send it at once"))
         elif phase is Phase.BODY and age_s > times.body_s:
             self._check_progress(times)
-        elif phase is Phase.LINGER and age_s > times.linger_s:
+        elif (phase is Phase.LINGER or (phase is Phase.CLOSING and self._is_hurried)) and age_s > times.linger_s:
             self._transport.abort()
 
     def _check_progress(self, times: TimeLimits) -> None:

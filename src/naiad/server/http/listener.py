@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """A listening HTTP port: bind, accept, tick, drain, stop.
 
-May import its neighbours `connection`, `bodies` and `exchange`.
+May import its neighbours `connection` and `exchange`, and `server`'s `bodies`.
 """
 
 import asyncio
 import errno
 import socket
+import ssl
 
 from naiad.errors import UnavailableError
-from naiad.server.http.bodies import BodyBudget
-from naiad.server.http.connection import Connection, HttpSettings, ServerState
+from naiad.server.bodies import BodyBudget
+from naiad.server.http.connection import Connection, HeadCheck, HttpSettings, ServerState
 from naiad.server.http.exchange import Handler
 
 _BACKLOG = 256
@@ -18,15 +19,19 @@ _BACKLOG = 256
 
 
 class HttpServer:
-    """Serves `handler` on one address and port.
+    """Serves `handler` on one address and port; `check_head` may refuse requests before their bodies are read.
 
     In turn: `start`, `drain`, `drained`, `stop`. All on one event loop, any asyncio one.
     """
 
     def __init__(
-        self, handler: Handler, settings: HttpSettings | None = None, budget: BodyBudget | None = None
+        self,
+        handler: Handler,
+        settings: HttpSettings | None = None,
+        budget: BodyBudget | None = None,
+        check_head: HeadCheck | None = None,
     ) -> None:
-        self._state = ServerState(handler, settings or HttpSettings(), budget or BodyBudget())
+        self._state = ServerState(handler, settings or HttpSettings(), budget or BodyBudget(), check_head)
         self._server: asyncio.Server | None = None
         self._tick: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
@@ -42,8 +47,10 @@ class HttpServer:
         """The number of open connections."""
         return len(self._state.connections)
 
-    async def start(self, address: str, port: int, *, reuse_port: bool = False) -> None:
-        """Listen; port 0 takes a free one.
+    async def start(
+        self, address: str, port: int, *, reuse_port: bool = False, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """Listen, inside TLS with a `tls`; port 0 takes a free one.
 
         Raises:
             UnavailableError: the address cannot be bound.
@@ -51,7 +58,12 @@ class HttpServer:
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
-                lambda: Connection(self._state), address, port, backlog=_BACKLOG, reuse_port=reuse_port or None
+                lambda: Connection(self._state),
+                address,
+                port,
+                backlog=_BACKLOG,
+                reuse_port=reuse_port or None,
+                ssl=tls,
             )
         except OSError as error:
             raise UnavailableError(binding_failure(address, port, error)) from error

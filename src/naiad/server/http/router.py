@@ -2,7 +2,7 @@
 """From method and path to a handler.
 
 Paths are matched in full and as they are on the wire: no decoding, no trailing slash, the query aside.
-May import `exchange`, nothing else.
+May import `exchange` and `server.access`, nothing else.
 """
 
 import re
@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from naiad.protocol.rest import encode_error
+from naiad.server.access import Lock
 from naiad.server.http.exchange import JSON, TEXT, Exchange
 
 RouteHandler = Callable[..., None]
@@ -37,24 +38,37 @@ class Route(NamedTuple):
 class _Match(NamedTuple):
     methods: dict[str, RouteHandler]
     arguments: tuple[str, ...]
+    lock: Lock | None
+
+
+def _open_to_all(path: str) -> Lock | None:  # noqa: ARG001 - whatever it is
+    return None
 
 
 class Router:
-    """Hands each exchange to its route's handler. Of several routes that match a path, the first ones' are taken."""
+    """Hands each exchange to its route's handler. Of several routes that match a path, the first ones' are taken.
 
-    def __init__(self, routes: Iterable[Route]) -> None:
+    `lock_of` gives the lock of a route's path, None for one that is open to all.
+    """
+
+    def __init__(self, routes: Iterable[Route], lock_of: Callable[[str], Lock | None] = _open_to_all) -> None:
         table: dict[str, dict[str, RouteHandler]] = {}
         for route in routes:
             methods = table.setdefault(route.path, {})
             methods.update(dict.fromkeys(route.methods.split(), route.handler))
-        self._table = [(_compile(path), methods) for path, methods in table.items()]
+        self._table = [(_compile(path), methods, lock_of(path)) for path, methods in table.items()]
         self._match = lru_cache(_MEMOISED_PATHS)(self._search)
 
     def __call__(self, exchange: Exchange) -> None:
-        """Call the handler, or answer 404 or 405."""
+        """Call the handler, or answer 404, 403 or 405, in this order as Triton."""
         match = self._match(exchange.head.path)
         if match is None:
             exchange.respond(404, TEXT, (_NOT_FOUND,))
+            return
+        lock = match.lock
+        if lock is not None and not lock.opens(exchange.head.headers.get(lock.field_name)):
+            text = f"This API is restricted, expecting header '{lock.header}'"
+            exchange.respond(403, TEXT, (encode_error(text),))
             return
         handler = match.methods.get(exchange.head.method)
         if handler is None:
@@ -63,10 +77,10 @@ class Router:
         handler(exchange, *match.arguments)
 
     def _search(self, path: str) -> _Match | None:
-        for pattern, methods in self._table:
+        for pattern, methods, lock in self._table:
             found = pattern.fullmatch(path)
             if found:
-                return _Match(methods, found.groups(default=""))
+                return _Match(methods, found.groups(default=""), lock)
         return None
 
 

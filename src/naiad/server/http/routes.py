@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of what the HTTP port serves, as Triton has it. May import `router` and `handlers`."""
+"""The table of what the HTTP port serves, as Triton has it. May import its neighbours, `server.access`, `telemetry`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from naiad.engine.dataplane import DataPlane
-from naiad.server.http.bodies import BodyBudget
+from naiad.server.access import Lock
+from naiad.server.bodies import BodyBudget
+from naiad.server.http.categories import category_of
 from naiad.server.http.handlers.generate import GenerateHandler
 from naiad.server.http.handlers.inference import InferenceHandler
 from naiad.server.http.handlers.information import InformationHandlers
+from naiad.server.http.handlers.log_settings import LogSettingsHandlers
 from naiad.server.http.handlers.shared_memory import SharedMemoryHandlers
 from naiad.server.http.handlers.unsupported import (
     MODEL_CONTROL_OFF,
@@ -16,10 +20,12 @@ from naiad.server.http.handlers.unsupported import (
     refusal,
 )
 from naiad.server.http.router import Route, Router
-from naiad.server.http.slow_work import SlowWork
+from naiad.server.slow_work import SlowWork
 from naiad.shm.regions import Regions
+from naiad.telemetry.logs import ServerLog
 
 _MODEL = "/v2/models/{model}[/versions/{version}]"
+_NO_LOCKS: Mapping[str, Lock] = MappingProxyType({})
 
 
 def inference_api(
@@ -27,17 +33,20 @@ def inference_api(
     regions: Regions,
     slow_work: SlowWork,
     budget: BodyBudget,
+    log: ServerLog,
     max_input_bytes: int = 64 * 1024 * 1024,
+    locks: Mapping[str, Lock] = _NO_LOCKS,
 ) -> Router:
     """Return the handler of the HTTP port.
 
     `budget` is the one its `HttpServer` receives bodies under; `max_input_bytes` is Triton's `--http-max-input-size`.
+    `locks` are those of the restricted categories.
     """
     inference = InferenceHandler(dataplane, regions, slow_work, budget, max_input_bytes)
-    shared_memory = SharedMemoryHandlers(regions)
     generate = GenerateHandler(dataplane, slow_work, max_input_bytes)
     served = _served(InformationHandlers(dataplane), inference, generate)
-    return Router((*served, *_shared_memory(shared_memory), *_refused()))
+    routes = (*served, *_shared_memory(SharedMemoryHandlers(regions)), *_log_settings(log), *_refused())
+    return Router(routes, lambda path: locks.get(category_of(path)))
 
 
 def _served(
@@ -67,6 +76,12 @@ def _shared_memory(handlers: SharedMemoryHandlers) -> Iterator[Route]:
     yield Route("POST", f"{cuda}/unregister", handlers.cuda_unregister)
 
 
+def _log_settings(log: ServerLog) -> Iterator[Route]:
+    handlers = LogSettingsHandlers(log)
+    yield Route("GET", "/v2/logging", handlers.tell)
+    yield Route("POST", "/v2/logging", handlers.change)
+
+
 def _refused() -> Iterator[Route]:
     yield Route("POST", "/v2/repository/models/{model}/load", refusal(MODEL_CONTROL_OFF))
     yield Route("POST", "/v2/repository/models/{model}/unload", refusal(MODEL_CONTROL_OFF))
@@ -74,4 +89,3 @@ def _refused() -> Iterator[Route]:
     yield Route("POST", "/v2/repository/{repository}/models/{model}/unload", refusal(NO_REPOSITORY_NAME))
     yield Route("GET POST", "/v2/models/{model}/trace/setting", not_yet("the trace extension"))
     yield Route("GET POST", "/v2/trace/setting", not_yet("the trace extension"))
-    yield Route("GET POST", "/v2/logging", not_yet("the logging extension"))

@@ -14,7 +14,7 @@ from naiad.protocol.rest import encode_error
 from naiad.requests import InferRequest, InferResponse
 from naiad.server.http.exchange import JSON, Exchange
 from naiad.server.http.handlers.unknown_model import with_url_hint
-from naiad.server.http.slow_work import SlowWork
+from naiad.server.slow_work import SlowWork
 
 _INLINE_JSON_BYTES = 1024 * 1024
 _INLINE_JSON_ELEMENTS = 64 * 1024

@@ -16,12 +16,13 @@ from naiad.protocol.rest import (
     encode_infer,
     parse_header_length,
 )
-from naiad.requests import InferResponse
-from naiad.server.http.bodies import BodyBudget, BodyBuffer
+from naiad.protocol.timing_fields import REQUEST_FIELD, asks_for_timing, timing_fields
+from naiad.requests import InferResponse, RequestTiming
+from naiad.server.bodies import BodyBudget, BodyBuffer
 from naiad.server.http.compression import compress, decompress, request_coding, response_coding
 from naiad.server.http.exchange import JSON, TEXT, Exchange
 from naiad.server.http.handlers.unknown_model import with_url_hint
-from naiad.server.http.slow_work import SlowWork
+from naiad.server.slow_work import SlowWork
 from naiad.shm.outputs import SharedOutputs
 from naiad.shm.regions import Regions
 
@@ -30,6 +31,7 @@ _INLINE_JSON_BYTES = 1024 * 1024
 _INLINE_COMPRESSING_BYTES = 64 * 1024
 _INLINE_JSON_ELEMENTS = 64 * 1024
 
+_TIMING_HEADER = REQUEST_FIELD.encode()
 _BINARY: Headers = ((b"Content-Type", b"application/octet-stream"),)
 _ACCEPTED_CODINGS: Headers = (*TEXT, (b"Accept-Encoding", b"gzip, deflate"))
 
@@ -118,10 +120,12 @@ class InferenceHandler:
 
     def _submit(self, call: _Call, decoded: DecodedInfer) -> None:
         exchange = call.exchange
-        encodings = decoded.encodings
+        encodings, request = decoded.encodings, decoded.request
+        if asks_for_timing(exchange.head.headers.get(_TIMING_HEADER)):
+            request = request._replace(wants_timing=True)
         shared = SharedOutputs(self._regions, encodings.shared) if encodings.shared else None
         answer = _Answer(exchange, call.model, encodings, shared, self._slow_work)
-        ticket = self._dataplane.infer(call.model, decoded.request, answer.on_response)
+        ticket = self._dataplane.infer(call.model, request, answer.on_response)
         if exchange.waiting:
             exchange.on_cancel = ticket.cancel
 
@@ -161,9 +165,9 @@ class _Answer:
         coding = response_coding(exchange.head.headers.get(b"accept-encoding"))
         if _is_slow_to_encode(response, self._encodings, coding):
             encode = partial(_encode, response, self._encodings, self._model, coding)
-            self._slow_work.run(exchange, encode, partial(_respond, exchange, coding))
+            self._slow_work.run(exchange, encode, partial(_respond, exchange, coding, response.timing))
         else:
-            _respond(exchange, coding, _encode(response, self._encodings, self._model, coding))
+            _respond(exchange, coding, response.timing, _encode(response, self._encodings, self._model, coding))
 
 
 def _is_slow_to_encode(response: InferResponse, encodings: OutputEncodings, coding: str | None) -> bool:
@@ -185,10 +189,12 @@ def _encode(response: InferResponse, encodings: OutputEncodings, model: Model, c
     return EncodedInfer([compress(encoded.buffers, coding)], encoded.json_length)
 
 
-def _respond(exchange: Exchange, coding: str | None, encoded: EncodedInfer) -> None:
+def _respond(exchange: Exchange, coding: str | None, timing: RequestTiming | None, encoded: EncodedInfer) -> None:
     headers = JSON
     if encoded.json_length is not None:
         headers = (*_BINARY, (b"Inference-Header-Content-Length", b"%d" % encoded.json_length))
     if coding is not None:
         headers = (*headers, (b"Content-Encoding", coding.encode()))
+    if timing is not None:
+        headers = (*headers, *timing_fields(timing, len(exchange.body), sum(map(len, encoded.buffers))))
     exchange.respond(200, headers, encoded.buffers)

@@ -12,7 +12,7 @@ from naiad.errors import InvalidArgumentError
 from naiad.protocol.http1 import Headers
 from naiad.protocol.http1_head import Limits, parse_head
 from naiad.server.http.exchange import Buffers, Exchange
-from naiad.server.http.slow_work import SlowWork
+from naiad.server.slow_work import SlowWork
 
 HEAD = parse_head(b"GET / HTTP/1.1\r\n\r\n", Limits())
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from naiad.errors import UnavailableError
 from naiad.protocol.http1_head import HttpError
-from naiad.server.http.bodies import BodyBudget, BodyBuffer
+from naiad.server.bodies import BodyBudget, BodyBuffer
 
 
 @given(st.lists(st.binary(min_size=1, max_size=50_000), max_size=8), st.booleans(), st.integers(0, 300))

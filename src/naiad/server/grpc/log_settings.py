@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`LogSettings`: the settings of the log, changed and told."""
+
+from naiad.protocol import log_settings
+from naiad.protocol.rpc import EncodedMessage
+from naiad.server.grpc.call import Call
+from naiad.telemetry.logs import ServerLog
+
+
+class LogSettingsMethod:
+    """Changes what the call asks for in `log`, and answers with all settings."""
+
+    def __init__(self, log: ServerLog) -> None:
+        self._log = log
+
+    def __call__(self, call: Call, message: memoryview) -> None:
+        """Handle a call; what comes before a wrong setting is changed, as in Triton."""
+        for settings in log_settings.changes_in_message(message, self._log.settings):
+            self._log.change(settings)
+        answer = log_settings.message(self._log.settings)
+        call.respond(EncodedMessage([answer], len(answer)))
