@@ -77,3 +77,10 @@ def test_contents_are_written_as_protobuf_writes_them(content: bytes) -> None:
     response = service_pb2.ModelInferResponse(raw_output_contents=[content])
     assert length_delimited(6, content) == field_head(6, len(content)) + content == response.SerializeToString()
     assert varint(300) == b"\xac\x02"
+
+
+def test_an_id_that_is_there_twice_is_left_to_protobuf() -> None:
+    assert split_infer_request(memoryview(b"\x1a\x01\xff\x1a\x01a")) is None
+    once = split_infer_request(memoryview(b"\x1a\x01a"))
+    assert once is not None
+    assert bytes(once.id) == b"a"

@@ -28,11 +28,12 @@ def split_infer_request(message: memoryview) -> SplitRequest | None:
     """Take the request id and the tensors out of a `ModelInferRequest`.
 
     Returns:
-        None for what only protobuf can read, or refuse: fields that are unknown, or lengths that don't fit.
+        None for what only protobuf can read, or refuse: fields that are unknown, lengths that don't fit, an id that is
+        there twice (the last counts, but both must be text).
     """
     kept: list[memoryview] = []
     raws: list[memoryview] = []
-    request_id = message[:0]
+    request_id: memoryview | None = None
     position, end, start = 0, len(message), 0
     while position < end:
         begin = position
@@ -48,13 +49,16 @@ def split_infer_request(message: memoryview) -> SplitRequest | None:
                 kept.append(message[start:begin])
             start = stop
             if tag == _ID:
+                if request_id is not None:
+                    return None
                 request_id = message[position:stop]
             else:
                 raws.append(message[position:stop])
         position = stop
     if start < end:
         kept.append(message[start:end])
-    return SplitRequest(kept[0].tobytes() if len(kept) == 1 else b"".join(kept), request_id, tuple(raws))
+    declaration = kept[0].tobytes() if len(kept) == 1 else b"".join(kept)
+    return SplitRequest(declaration, message[:0] if request_id is None else request_id, tuple(raws))
 
 
 _TAKEN_OUT = frozenset((_ID, _RAW_INPUT_CONTENTS))
