@@ -364,7 +364,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._transport.can_write_eof():
             self._transport.write_eof()
 
-    def close_if_idle(self) -> None:
+    def drain(self) -> None:
         """Close a connection that waits for a request; part of draining.
 
         TLS says goodbye and waits for the client's, and one that doesn't read while it has nothing to ask never says

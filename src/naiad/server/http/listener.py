@@ -1,28 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A listening HTTP port: bind, accept, tick, drain, stop.
+"""A listening HTTP port.
 
-May import its neighbours `connection` and `exchange`, and `server`'s `bodies`.
+May import its neighbours `connection` and `exchange`, and `server`'s `bodies` and `listener`.
 """
 
-import asyncio
-import errno
-import socket
-import ssl
-
-from naiad.errors import UnavailableError
 from naiad.server.bodies import BodyBudget
 from naiad.server.http.connection import Connection, HeadCheck, HttpSettings, ServerState
 from naiad.server.http.exchange import Handler
-
-_BACKLOG = 256
-"""Plain asyncio also tries so often to accept before it notices that it has no file descriptor left."""
+from naiad.server.listener import Listener
 
 
-class HttpServer:
-    """Serves `handler` on one address and port; `check_head` may refuse requests before their bodies are read.
+class HttpServer(Listener):
+    """Serves `handler` on one address and port; `check_head` may refuse requests before their bodies are read."""
 
-    In turn: `start`, `drain`, `drained`, `stop`. All on one event loop, any asyncio one.
-    """
+    _state: ServerState
 
     def __init__(
         self,
@@ -31,96 +22,5 @@ class HttpServer:
         budget: BodyBudget | None = None,
         check_head: HeadCheck | None = None,
     ) -> None:
-        self._state = ServerState(handler, settings or HttpSettings(), budget or BodyBudget(), check_head)
-        self._server: asyncio.Server | None = None
-        self._tick: asyncio.TimerHandle | None = None
-        self._empty = asyncio.Event()
-        self._port = 0
-
-    @property
-    def port(self) -> int:
-        """The port that is bound."""
-        return self._port
-
-    @property
-    def connection_count(self) -> int:
-        """The number of open connections."""
-        return len(self._state.connections)
-
-    async def start(
-        self, address: str, port: int, *, reuse_port: bool = False, tls: ssl.SSLContext | None = None
-    ) -> None:
-        """Listen, inside TLS with a `tls`; port 0 takes a free one.
-
-        Raises:
-            UnavailableError: the address cannot be bound.
-        """
-        loop = asyncio.get_running_loop()
-        try:
-            self._server = await loop.create_server(
-                lambda: Connection(self._state),
-                address,
-                port,
-                backlog=_BACKLOG,
-                reuse_port=reuse_port or None,
-                ssl=tls,
-            )
-        except OSError as error:
-            raise UnavailableError(binding_failure(address, port, error)) from error
-        self._port = self._server.sockets[0].getsockname()[1]
-        self._on_tick()
-
-    def drain(self) -> None:
-        """Accept no more: close idle connections, let requests that have begun be answered, then close theirs."""
-        self._stop_listening()
-        self._state.draining = True
-        for connection in tuple(self._state.connections):
-            connection.close_if_idle()
-
-    async def drained(self, timeout_s: float) -> bool:
-        """Wait until the last connection is closed; return False if some are open after `timeout_s`."""
-        state = self._state
-        state.on_empty = self._empty.set
-        if not state.connections:
-            return True
-        try:
-            await asyncio.wait_for(self._empty.wait(), timeout_s)
-        except TimeoutError:
-            return False
-        return True
-
-    async def stop(self) -> None:
-        """Cut what is still open and end."""
-        self.drain()
-        for connection in tuple(self._state.connections):
-            connection.abort()
-        await self.drained(1.0)
-        if self._tick is not None:
-            self._tick.cancel()
-            self._tick = None
-
-    def _stop_listening(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-
-    def _on_tick(self) -> None:
-        """Let every connection look at the clock."""
-        loop = asyncio.get_running_loop()
-        state = self._state
-        state.now_s = loop.time()
-        for connection in tuple(state.connections):
-            connection.check_time(state.now_s)
-        self._tick = loop.call_later(state.settings.times.tick_s, self._on_tick)
-
-
-def binding_failure(address: str, port: int, error: OSError) -> str:
-    """Return what to tell whoever wanted to listen there."""
-    where = f"cannot listen on {address}:{port}"
-    if error.errno == errno.EADDRINUSE:
-        return f"{where}: the port is in use; stop what listens there, or choose another port (0 takes a free one)"
-    if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
-        return f"{where}: this machine doesn't have that address; use 127.0.0.1, or 0.0.0.0 for all interfaces"
-    if error.errno == errno.EACCES:
-        return f"{where}: no permission; choose a port above 1023"
-    return f"{where}: {error.strerror or error}"
+        state = ServerState(handler, settings or HttpSettings(), budget or BodyBudget(), check_head)
+        super().__init__(state, lambda: Connection(state), state.settings.times.tick_s)
