@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from naiad.engine.dataplane import DataPlane
 from naiad.engine.model import Model
-from naiad.errors import InvalidArgumentError, NaiadError, NotFoundError, UnsupportedError
+from naiad.errors import InvalidArgumentError, NaiadError, UnsupportedError
 from naiad.protocol.generate import decode_generate, encode_event, encode_generate
 from naiad.protocol.http1 import Headers
 from naiad.protocol.rest import encode_error
 from naiad.requests import InferRequest, InferResponse
 from naiad.server.http.exchange import JSON, Exchange
-from naiad.server.http.handlers.unknown_model import with_url_hint
+from naiad.server.http.handlers.unknown_model import look_up
 from naiad.server.slow_work import SlowWork
 
 _INLINE_JSON_BYTES = 1024 * 1024
@@ -61,10 +61,7 @@ class GenerateHandler:
             submit(decode())
 
     def _find(self, name: str, version: str) -> Model:
-        try:
-            model = self._dataplane.find(name, version)
-        except NotFoundError as error:
-            raise with_url_hint(error, name, self._dataplane) from None
+        model = look_up(self._dataplane, self._dataplane.find, name, version)
         if model.is_decoupled:
             raise UnsupportedError("the generate extension for decoupled models is not supported by this server")
         return model

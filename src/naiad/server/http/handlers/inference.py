@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from naiad.engine.dataplane import DataPlane
 from naiad.engine.model import Model
-from naiad.errors import NaiadError, NotFoundError, UnsupportedError
+from naiad.errors import NaiadError, UnsupportedError
 from naiad.protocol.http1 import Headers
 from naiad.protocol.rest import (
     DecodedInfer,
@@ -21,7 +21,7 @@ from naiad.requests import InferResponse, RequestTiming
 from naiad.server.bodies import BodyBudget, BodyBuffer
 from naiad.server.http.compression import compress, decompress, request_coding, response_coding
 from naiad.server.http.exchange import JSON, TEXT, Exchange
-from naiad.server.http.handlers.unknown_model import with_url_hint
+from naiad.server.http.handlers.unknown_model import look_up
 from naiad.server.slow_work import SlowWork
 from naiad.shm.outputs import SharedOutputs
 from naiad.shm.regions import Regions
@@ -80,10 +80,7 @@ class InferenceHandler:
             self._submit(call, self._decode(call))
 
     def _find(self, name: str, version: str) -> Model:
-        try:
-            model = self._dataplane.find(name, version)
-        except NotFoundError as error:
-            raise with_url_hint(error, name, self._dataplane) from None
+        model = look_up(self._dataplane, self._dataplane.find, name, version)
         if model.is_decoupled:
             raise UnsupportedError("HTTP end point doesn't support models with decoupled transaction policy")
         return model

@@ -1,17 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Health, metadata, configs, statistics and the repository index."""
 
-from collections.abc import Callable
-from typing import TypeVar
-
 from naiad.engine.dataplane import DataPlane
-from naiad.errors import NotFoundError
 from naiad.protocol import documents
 from naiad.protocol.rest import decode_index_request, encode_error
 from naiad.server.http.exchange import JSON, TEXT, Exchange
-from naiad.server.http.handlers.unknown_model import with_url_hint
-
-T = TypeVar("T")
+from naiad.server.http.handlers.unknown_model import look_up
 
 _MODEL_NOT_READY = encode_error("Model version not ready")
 
@@ -43,12 +37,12 @@ class InformationHandlers:
 
     def model_metadata(self, exchange: Exchange, model: str, version: str) -> None:
         """`GET /v2/models/{model}`."""
-        metadata = self._look_up(self._dataplane.model_metadata, model, version)
+        metadata = look_up(self._dataplane, self._dataplane.model_metadata, model, version)
         _answer(exchange, documents.model_metadata(metadata))
 
     def model_config(self, exchange: Exchange, model: str, version: str) -> None:
         """`GET /v2/models/{model}/config`."""
-        config = self._look_up(self._dataplane.model_config, model, version)
+        config = look_up(self._dataplane, self._dataplane.model_config, model, version)
         _answer(exchange, documents.model_config(config))
 
     def all_statistics(self, exchange: Exchange) -> None:
@@ -63,12 +57,6 @@ class InformationHandlers:
         """`POST /v2/repository/index`; a `repository` in the path is ignored, as in Triton."""
         ready_only = decode_index_request(exchange.body)
         _answer(exchange, documents.index(self._dataplane.index(ready_only)))
-
-    def _look_up(self, question: Callable[[str, str], T], model: str, version: str) -> T:
-        try:
-            return question(model, version)
-        except NotFoundError as error:
-            raise with_url_hint(error, model, self._dataplane) from None
 
 
 def _answer(exchange: Exchange, document: object) -> None:
