@@ -2,6 +2,7 @@
 """What `tritonclient.grpc` can ask of a server, asked with both of its clients."""
 
 import asyncio
+import json
 import queue
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -95,6 +96,15 @@ def tensor(name: str, array: np.ndarray, datatype: str = "FP32") -> InferInput:
 
 def row(value: float = 1) -> list[InferInput]:
     return [tensor("INPUT0", np.full((1, 3), value, np.float32))]
+
+
+def test_parameters_reach_the_model_and_come_back(client: Any) -> None:
+    parameters = {"text": "ü", "number": -3, "truth": True, "fraction": 0.5}
+    answer = client.infer("parameters", [], parameters=parameters, priority=2)
+    told = answer.get_response().parameters
+    values = told["text"].string_param, told["number"].int64_param, told["truth"].bool_param
+    assert (*values, told["fraction"].double_param, len(told)) == ("ü", -3, True, 0.5, 4)
+    assert json.loads(answer.as_numpy("OUTPUT0")[0]) == parameters
 
 
 def test_health(client: Any) -> None:

@@ -98,7 +98,7 @@ def _fields(
     if response.id:
         fields.append(length_delimited(3, response.id.encode()))
     for key, value in response.parameters.items():
-        fields.append(_parameter(key, value, type(value).__name__))
+        fields.append(_parameter(key, value))
     raws: list[_Buffer] = []
     for name, datatype, shape, data in response.outputs:
         if name in classes:
@@ -121,18 +121,26 @@ def _output(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
     return length_delimited(5, content + packed(3, shape) if shape else content)
 
 
-@lru_cache(64)
-def _parameter(key: str, value: ParameterValue, kind: str) -> bytes:
-    """Write an entry of `parameters`; `kind` keeps the memo from taking 1 for True."""
+def _parameter(key: str, value: ParameterValue) -> bytes:
+    """Write an entry of `parameters`."""
+    if isinstance(value, bool):
+        return _flag(key, value)
     parameter = service_pb2.InferParameter()
-    if kind == "bool":
-        parameter.bool_param = bool(value)
-    elif isinstance(value, int):
+    if isinstance(value, int):
         parameter.int64_param = value
     elif isinstance(value, float):
         parameter.double_param = value
     else:
         parameter.string_param = value
+    return _entry(key, parameter)
+
+
+@lru_cache(64)
+def _flag(key: str, value: bool) -> bytes:
+    return _entry(key, service_pb2.InferParameter(bool_param=value))
+
+
+def _entry(key: str, parameter: service_pb2.InferParameter) -> bytes:
     return length_delimited(4, length_delimited(1, key.encode()) + length_delimited(2, parameter.SerializeToString()))
 
 
