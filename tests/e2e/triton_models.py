@@ -45,6 +45,7 @@ def write_repository(repository: Path) -> None:
     builtin(repository, "failing", parameters={"kind": "fail", "message": FAILURE})
     builtin(repository, "counted")
     bare(repository, "parameters")
+    bare(repository, "repeat")
     builtin(repository, "wide", dims="-1")
     _add_sub(repository / "add_sub" / "1" / "model.onnx")
     for version in (1, 2, 3):

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from naiad.backends.base import BackendModel, BackendSettings, ModelFiles
 from naiad.backends.builtin.identity import IdentityModel
 from naiad.backends.builtin.parameters import ParametersModel
+from naiad.backends.builtin.repeat import RepeatModel
 from naiad.config.proto import ModelConfig
 from naiad.errors import InternalError, InvalidArgumentError
 
-_KINDS = ("identity", "delay", "fail", "fail_load", "parameters")
+_KINDS = ("identity", "delay", "fail", "fail_load", "parameters", "repeat")
 _DEFAULT_MESSAGE = "the model failed, as its config says it should"
 
 
@@ -43,10 +44,21 @@ class BuiltinBackend:
                 raise InternalError(message)
             case "parameters":
                 return ParametersModel()
+            case "repeat":
+                return RepeatModel(_number(values.get("fail_value"), config.name), message)
         raise InvalidArgumentError(
             f"parameter 'kind' of model '{config.name}' with backend 'builtin' is '{kind}', "
             f"expected one of: {', '.join(_KINDS)}"
         )
+
+
+def _number(text: str | None, model: str) -> int | None:
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        raise InvalidArgumentError(
+            f"parameter 'fail_value' of model '{model}' is '{text}', expected a whole number, such as '13'"
+        ) from None
 
 
 def _microseconds(text: str, model: str) -> int:
