@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from naiad.backends.base import ModelRequest, Placement, RespondingInstance
 from naiad.config.proto import ModelConfig, model_config_pb2
@@ -400,3 +402,122 @@ class TestDecoupled:
             assert told == ["[request id: <id_unknown>] Server is stopping, the request was not finished"]
 
         run(serve, test)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request: what its model sends, from which thread, and when its client goes."""
+
+    values: tuple[int, ...]
+    """Negative ones are errors in between."""
+    threads: int
+    """0: all from within `serve`."""
+    last_with_a_value: bool
+    forgets: bool
+    cancel_after: int | None
+    """How many responses are read before the client goes."""
+    holds: bool
+    """Whether the client reads nothing for a while."""
+
+
+PLANS = st.builds(
+    Plan,
+    values=st.lists(st.integers(-3, 100), max_size=12).map(tuple),
+    threads=st.sampled_from([0, 1, 3]),
+    last_with_a_value=st.booleans(),
+    forgets=st.sampled_from([False, False, False, True]),
+    cancel_after=st.sampled_from([None, None, None, 0, 1, 3]),
+    holds=st.sampled_from([False, False, True]),
+)
+
+
+class Planned:
+    """A model that sends what is planned for each request; several threads share the values of one."""
+
+    def __init__(self, plans: Sequence[Plan]) -> None:
+        self.plans = plans
+        self.threads: list[threading.Thread] = []
+
+    def serve(self, requests: Sequence[ModelRequest]) -> None:
+        for request in requests:
+            plan = self.plans[int(request.id)]
+            if not plan.threads:
+                self.send(request, plan, plan.values)
+                self.end(request, plan)
+                continue
+            thread = threading.Thread(target=self.answer, args=(request, plan))
+            self.threads.append(thread)
+            thread.start()
+
+    def answer(self, request: ModelRequest, plan: Plan) -> None:
+        shares = [plan.values[number :: plan.threads] for number in range(plan.threads)]
+        helpers = [threading.Thread(target=self.send, args=(request, plan, share)) for share in shares[1:]]
+        for helper in helpers:
+            helper.start()
+        self.send(request, plan, shares[0])
+        for helper in helpers:
+            helper.join()
+        self.end(request, plan)
+
+    def send(self, request: ModelRequest, plan: Plan, values: Sequence[int]) -> None:
+        for value in values:
+            if value < 0:
+                request.sender.fail(InternalError(str(value)), final=False)
+            else:
+                request.sender.send(y(value))
+
+    def end(self, request: ModelRequest, plan: Plan) -> None:
+        if plan.forgets:
+            return
+        if plan.last_with_a_value:
+            request.sender.send(y(1000), final=True)
+        else:
+            request.sender.close()
+
+
+@settings(max_examples=60)
+@given(st.lists(PLANS, min_size=1, max_size=8), st.sampled_from([1, 2]))
+def test_no_response_is_lost_doubled_or_after_the_last(plans: list[Plan], instances: int) -> None:
+    planned = Planned(plans)
+
+    async def main() -> None:
+        runtime = Runtime.on(asyncio.get_running_loop())
+        config = config_of(decoupled=True, instances=instances)
+        model = Model.load("m", 1, config=config, backend_model=Backend(planned.serve), labels={}, runtime=runtime)
+        clients = [Client(model, 0, id=str(number)) for number in range(len(plans))]
+        for client, plan in zip(clients, plans, strict=True):
+            client.hold_back(plan.holds)
+        await asyncio.sleep(0)
+        for client in clients:
+            client.hold_back(False)
+        await asyncio.gather(*[follow(client, plan) for client, plan in zip(clients, plans, strict=True)])
+        await until(lambda: model.is_idle)
+        figures = model.statistics()
+        assert figures.success.count + figures.fail.count == len(plans)
+        model.stop()
+        await asyncio.to_thread(model.close)
+
+    asyncio.run(main())
+    for thread in planned.threads:
+        thread.join(PATIENCE_S)
+
+
+async def follow(client: Client, plan: Plan) -> None:
+    """Read until the last response, or leave before; hold what was told against the plan."""
+    ending = "forgotten" if plan.forgets else 1000 if plan.last_with_a_value else None
+    sent = [str(value) if value < 0 else value for value in plan.values]
+    if plan.cancel_after is not None:
+        await until(lambda: client.done.is_set() or len(client.told) >= (plan.cancel_after or 0))
+        client.cancel()
+        count = len(client.told)
+        await asyncio.sleep(0.002)
+        assert len(client.told) == count, "told something after it had gone"
+    else:
+        await client.all()
+    told = [value[0] if isinstance(value, list) else value for value in values_of(client.told)]
+    if client.done.is_set():
+        *told, last = told
+        assert "has forgotten" in str(last) if ending == "forgotten" else last == ending
+        assert sorted(map(str, told)) == sorted(map(str, sent))
+    if plan.threads < 2:
+        assert told == sent[: len(told)]

@@ -68,15 +68,17 @@ def encode_stream_response(
     return _join([field_head(2, sum(map(len, fields))), *fields])
 
 
-def encode_stream_error(text: str, request_id: str, model: tuple[str, str] | None = None) -> EncodedMessage:
+def encode_stream_error(
+    text: str, request_id: str, model: tuple[str, str] | None = None, final: bool = True
+) -> EncodedMessage:
     """Write the `ModelStreamInferResponse` of a request that failed.
 
-    `model` names the model and its version if the request had got as far as it; then the response is a final one.
+    `model` names the model and its version if the request had got as far as it; then `final` is told, too.
     """
     response = service_pb2.ModelInferResponse(id=request_id)
     if model is not None:
         response.model_name, response.model_version = model
-        response.parameters["triton_final_response"].bool_param = True
+        response.parameters["triton_final_response"].bool_param = final
     text = text.encode(errors="replace").decode()
     message = service_pb2.ModelStreamInferResponse(error_message=text, infer_response=response).SerializeToString()
     return EncodedMessage([message], len(message))
