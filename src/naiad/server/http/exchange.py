@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One request and its one response, as handlers see them.
+"""One request and its one response, whole or in pieces, as handlers see them.
 
 May import `protocol` and `errors`; knows nothing of sockets beyond the `Responder` it gives its answer to.
 """
@@ -32,23 +32,38 @@ class Responder(Protocol):
     def answer(self, exchange: "Exchange", status: int, headers: Headers, buffers: Buffers) -> None:
         """Send the response to `exchange`, unless the client has gone."""
 
+    def begin(self, exchange: "Exchange", status: int, headers: Headers) -> None:
+        """Send the head of a response that comes in pieces."""
+
+    def go_on(self, exchange: "Exchange", buffers: Buffers) -> None:
+        """Send a piece, not empty, of the response that has begun."""
+
+    def finish(self, exchange: "Exchange") -> None:
+        """End the response that has begun."""
+
+    def cut(self, exchange: "Exchange") -> None:
+        """End the response that has begun so that the client sees that it is not whole."""
+
 
 class Exchange:
     """A request that waits for its response.
 
-    `body` is empty without one. A handler answers exactly once, by `respond` or `fail`; what comes later is ignored.
-    `on_cancel` may be set to be told, once, that the client has gone before the answer; `cancelled` says so from
-    then on. Everything happens on the event loop's thread.
+    `body` is empty without one. A handler answers exactly once, by `respond` or `fail`, or in pieces: by `begin`, any
+    number of `send` and `finish`. What comes later is ignored. `on_cancel` may be set to be told, once, that the client
+    has gone before the end of the answer; `cancelled` says so from then on. `on_full` may be set to be told by True
+    that the client leaves pieces unread, by False that it has read them. Everything happens on the event loop's thread.
     """
 
-    __slots__ = ("_responder", "body", "cancelled", "head", "on_cancel")
+    __slots__ = ("_responder", "begun", "body", "cancelled", "head", "on_cancel", "on_full")
 
     def __init__(self, responder: Responder, head: RequestHead, body: bytes | memoryview) -> None:
         self._responder: Responder | None = responder
         self.head = head
         self.body = body
         self.cancelled = False
+        self.begun = False
         self.on_cancel: Callable[[], None] | None = None
+        self.on_full: Callable[[bool], None] | None = None
 
     @property
     def waiting(self) -> bool:
@@ -62,8 +77,32 @@ class Exchange:
         if responder is not None:
             responder.answer(self, status, headers, buffers)
 
+    def begin(self, status: int, headers: Headers) -> None:
+        """Begin an answer in pieces."""
+        if self._responder is not None:
+            self.begun = True
+            self._responder.begin(self, status, headers)
+
+    def send(self, buffers: Buffers) -> None:
+        """Send a piece of an answer; it must not be empty, and not change until it is sent."""
+        if self._responder is not None:
+            self._responder.go_on(self, buffers)
+
+    def finish(self) -> None:
+        """End an answer in pieces."""
+        responder, self._responder = self._responder, None
+        self.on_cancel = self.on_full = None
+        if responder is not None:
+            responder.finish(self)
+
     def fail(self, error: NaiadError, headers: Headers = JSON) -> None:
-        """Answer with the error's HTTP status and its text as `{"error": ...}`."""
+        """Answer with the error's HTTP status and its text as `{"error": ...}`; cut an answer that has begun."""
+        if self.begun:
+            responder = self._responder
+            self.cancel()
+            if responder is not None:
+                responder.cut(self)
+            return
         self.respond(error.http_status, headers, (encode_error(str(error)),))
 
     def run(self, function: Callable[P, None], /, *args: P.args, **kwargs: P.kwargs) -> None:
@@ -84,6 +123,6 @@ class Exchange:
         """Note that the client has gone; called by the connection."""
         self._responder = None
         self.cancelled = True
-        on_cancel, self.on_cancel = self.on_cancel, None
+        on_cancel, self.on_cancel, self.on_full = self.on_cancel, None, None
         if on_cancel is not None:
             self.run(on_cancel)
