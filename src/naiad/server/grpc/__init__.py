@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gRPC front end: from its sockets to what is served there.
 
-`listener` and `connection` are the sockets, `settings` what they allow, a `call` is one request and its answers;
+`listener` and `connection` are the sockets, `settings` what they allow; a `call` is one request and its answers;
 `services` is the table of what is served. May import `engine`, `protocol` and what lies below them, and what lies
 beside this folder in `server`, but for `app`.
 """

@@ -33,6 +33,7 @@ from naiad.protocol.http2.streams import Stream
 from naiad.server.access import Lock
 from naiad.server.bodies import BodyBudget
 from naiad.server.grpc.call import Call, Methods
+from naiad.server.grpc.liveness import Liveness
 from naiad.server.grpc.settings import GrpcSettings, TimeLimits
 from naiad.server.listener import RECEIVE_BYTES, ListenerState
 from naiad.server.slow_work import SlowWork
@@ -88,13 +89,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
         self._since_s = state.now_s
         self._unsent_bytes = 0
         self._unsent_since_s = 0.0
-        self._mid_frame_since_s: float | None = state.now_s
-        self._mid_frame_mark = 0
-        self._heard_frames = 0
-        self._heard_s = state.now_s
-        self._pinged_s: float | None = None
-        self._pings_without_data = 0
-        self._responded_at_ping = 0
+        self._liveness = Liveness(self.http2, settings.keepalive, state.now_s)
         self._awaited_pings = 0
         self._announced_s: float | None = None
         self._left = False
@@ -278,24 +273,16 @@ class GrpcConnection(asyncio.BufferedProtocol):
             return
         if self._write_paused:
             self._check_unsent(now_s, times.stall_s)
-        self._check_begun(now_s, times)
+        self._liveness.check_begun(now_s, times.begin_s)
         http2.check_stalls()
         for stream in tuple(http2.streams.values()):
             if isinstance(stream.sink, Call):
                 stream.sink.check_progress(now_s, times.message_s, times.message_progress_bytes)
         self._check_age(now_s, times)
-        self._check_alive(now_s)
+        if not self._liveness.check_alive(now_s):
+            self.abort()
         if http2.has_output or http2.is_broken:
             self._settle()
-
-    def _check_begun(self, now_s: float, times: TimeLimits) -> None:
-        """End a connection that leaves a frame, or its own beginning, unfinished."""
-        http2 = self.http2
-        if not http2.is_mid_frame or http2.received_frames != self._mid_frame_mark or http2.is_receiving_data:
-            self._mid_frame_since_s = now_s
-            self._mid_frame_mark = http2.received_frames
-        elif self._mid_frame_since_s is not None and now_s - self._mid_frame_since_s > times.begin_s:
-            http2.fail(ErrorCode.ENHANCE_YOUR_CALM, f"a frame was not complete after {times.begin_s:g} s")
 
     def _check_age(self, now_s: float, times: TimeLimits) -> None:
         if self._announced_s is None:
@@ -309,25 +296,6 @@ class GrpcConnection(asyncio.BufferedProtocol):
             self.http2.fail(ErrorCode.NO_ERROR, "max_age")
             return
         self._leave_when_told()
-
-    def _check_alive(self, now_s: float) -> None:
-        """Ask for a sign of life when there has been none for long, and cut a connection that gives none."""
-        http2, keepalive = self.http2, self._state.settings.keepalive
-        if http2.received_frames != self._heard_frames or http2.is_receiving_data:
-            self._heard_frames, self._heard_s = http2.received_frames, now_s
-            self._pinged_s = None
-        elif self._pinged_s is not None:
-            if now_s - self._pinged_s > keepalive.timeout_s:
-                self.abort()
-        elif now_s - self._heard_s > keepalive.time_s and (http2.streams or keepalive.without_calls):
-            if http2.responses_sent != self._responded_at_ping:
-                self._pings_without_data = 0
-            if keepalive.max_pings_without_data and self._pings_without_data >= keepalive.max_pings_without_data:
-                return
-            self._pings_without_data += 1
-            self._responded_at_ping = http2.responses_sent
-            self._pinged_s = now_s
-            http2.ping()
 
     def _check_unsent(self, now_s: float, limit_s: float) -> None:
         """Cut a client that takes nothing of what is sent; its memory is needed."""
