@@ -122,8 +122,9 @@ class RequestQueue:
         """Remove and return the first `count`."""
         taken: list[Pending] = []
         for line in self._lines:
-            while line and len(taken) < count:
-                taken.append(line.popleft())
+            taken += [line.popleft() for _ in range(min(count - len(taken), len(line)))]
+            if len(taken) == count:
+                break
         self._count -= len(taken)
         return taken
 
@@ -139,12 +140,16 @@ class RequestQueue:
 
     def expire(self, now_ns: int) -> list[Pending]:
         """Return those that waited too long and are refused now; under DELAY move them behind instead."""
+        if not self._with_timeout:
+            return []
         late = [pending for level in self._with_timeout for pending in level.expire(now_ns)]
         self._count -= len(late)
         return late
 
     def next_expiry_ns(self) -> int | None:
         """Return when the next request will have waited too long, or None if none will."""
+        if not self._with_timeout:
+            return None
         return min(
             (level.expiry_ns(pending) for level in self._with_timeout for pending in level.waiting), default=None
         )
