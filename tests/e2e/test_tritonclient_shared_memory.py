@@ -15,9 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tritonclient.grpc
+import tritonclient.grpc.aio
 import tritonclient.http
+import tritonclient.http.aio
 import tritonclient.utils.shared_memory as shm
 from tests.e2e.serving import Serving, serving
+from tests.e2e.triton_clients import KINDS, BlockingAioClient
 from tests.e2e.triton_models import FAILURE, write_repository
 from tritonclient.utils import InferenceServerException, serialize_byte_tensor
 
@@ -38,10 +41,15 @@ def protocol(request: pytest.FixtureRequest) -> Any:
     return tritonclient.http if request.param == "http" else tritonclient.grpc
 
 
-@pytest.fixture
-def client(protocol: Any, server: Serving) -> Iterator[Any]:
+@pytest.fixture(params=KINDS)
+def client(request: pytest.FixtureRequest, protocol: Any, server: Serving) -> Iterator[Any]:
+    """Any of tritonclient's four clients."""
     address = server.http if protocol is tritonclient.http else server.grpc
-    with protocol.InferenceServerClient(address) as made:
+    with (
+        BlockingAioClient(address, tritonclient.http.aio if protocol is tritonclient.http else tritonclient.grpc.aio)
+        if request.param == "aio"
+        else protocol.InferenceServerClient(address)
+    ) as made:
         yield made
         made.unregister_system_shared_memory()
 
