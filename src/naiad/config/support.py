@@ -30,11 +30,6 @@ _UNSUPPORTED = (
     _Feature("an ensemble", "ensemble_scheduling", lambda config: config.HasField("ensemble_scheduling"), _CALL_STEPS),
     _Feature("sequence batching", "sequence_batching", lambda config: config.HasField("sequence_batching")),
     _Feature("the response cache", "response_cache.enable", lambda config: config.response_cache.enable),
-    _Feature(
-        "request priorities",
-        "dynamic_batching.priority_levels",
-        lambda config: config.dynamic_batching.priority_levels > 1,
-    ),
     _Feature("ragged batching", "input", lambda config: any(tensor.allow_ragged_batch for tensor in config.input)),
     _Feature("batch inputs", "batch_input", lambda config: bool(config.batch_input)),
     _Feature("batch outputs", "batch_output", lambda config: bool(config.batch_output)),

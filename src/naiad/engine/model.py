@@ -15,7 +15,7 @@ from naiad.engine.batching import BatchPolicy, DynamicBatching, OneByOne
 from naiad.engine.instances import InstanceThread, Mailbox
 from naiad.engine.loop import Clock, Loop
 from naiad.engine.pending import OnResponse, Pending
-from naiad.engine.queue import QueuePolicy, RequestQueue
+from naiad.engine.queue import RequestQueue
 from naiad.engine.responding import RespondingScheduler, RespondingThread
 from naiad.engine.scheduler import MergingScheduler, Scheduler
 from naiad.engine.signature import Signature
@@ -119,7 +119,7 @@ class Model:
 
     def _make_scheduler(self, runtime: Runtime) -> Scheduler[InstanceThread] | Scheduler[RespondingThread]:
         config = self.config
-        policy, queue = _batch_policy(config), RequestQueue(QueuePolicy.from_config(config))
+        policy, queue = _batch_policy(config), RequestQueue.from_config(config)
         keeps_order = config.dynamic_batching.preserve_ordering
         responding = [one for one in self._instances if isinstance(one, RespondingThread)]
         if responding:
