@@ -307,6 +307,24 @@ class TestDecoupled:
 
         run(serve, test)
 
+    def test_responses_are_counted_by_their_number(self, run: Run) -> None:
+        def serve(requests: Sequence[ModelRequest]) -> None:
+            sender = requests[0].sender
+            sender.send(y(1))
+            sender.fail(InternalError("bad"), final=False)
+            sender.close()
+
+        async def test(model: Model) -> None:
+            await Client(model, 0).all()
+            await Client(model, 0).all()
+            counts = [
+                tuple(getattr(row, part).count for part in ("success", "fail", "empty_response", "cancel"))
+                for row in model.statistics().responses
+            ]
+            assert counts == [(2, 0, 0, 0), (0, 2, 0, 0), (0, 0, 2, 0)]
+
+        run(serve, test)
+
     def test_a_forgotten_sender_fails_its_request(self, run: Run) -> None:
         def serve(requests: Sequence[ModelRequest]) -> None:
             requests[0].sender.send(y(1))

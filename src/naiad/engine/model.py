@@ -69,7 +69,8 @@ class Model:
         self._clock = runtime.clock
         self._load_duration_ns = load_duration_ns
         self._tags = dict(config.metric_tags)
-        self._statistics = StatisticsRecorder(runtime.metrics)
+        is_streaming = self.is_decoupled and any(isinstance(one, RespondingThread) for one in instances)
+        self._statistics = StatisticsRecorder(runtime.metrics, counts_responses=is_streaming)
         self._scheduler = self._make_scheduler(runtime)
 
     @classmethod
@@ -132,7 +133,8 @@ class Model:
                 loop=runtime.loop,
                 mailbox=runtime.mailbox,
                 clock=runtime.clock,
-                preserve_ordering=keeps_order and not self.is_decoupled,
+                is_decoupled=self.is_decoupled,
+                preserve_ordering=keeps_order,
             )
         return MergingScheduler(
             policy=policy,

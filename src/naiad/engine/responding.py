@@ -22,7 +22,7 @@ from naiad.engine.scheduler import Scheduler, timing_of
 from naiad.engine.signature import Signature
 from naiad.errors import CancelledError, InternalError, NaiadError, UnavailableError
 from naiad.requests import id_prefix
-from naiad.telemetry.statistics import FailureReason, StatisticsRecorder, Timings
+from naiad.telemetry.statistics import FailureReason, ResponseKind, StatisticsRecorder, Timings
 
 _log = logging.getLogger(__name__)
 
@@ -103,6 +103,17 @@ class RespondingThread:
         )
 
 
+class _Open:
+    """A request that has not had its last response: its channel, how many responses it has had, and when the last."""
+
+    __slots__ = ("channel", "count", "since_ns")
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.count = 0
+        self.since_ns = 0
+
+
 class RespondingScheduler(Scheduler[RespondingThread]):
     """The scheduler of instances that answer by themselves."""
 
@@ -117,6 +128,7 @@ class RespondingScheduler(Scheduler[RespondingThread]):
         loop: Loop,
         mailbox: Mailbox,
         clock: Clock,
+        is_decoupled: bool = False,
         preserve_ordering: bool = False,
     ) -> None:
         super().__init__(
@@ -126,11 +138,13 @@ class RespondingScheduler(Scheduler[RespondingThread]):
             statistics=statistics,
             loop=loop,
             clock=clock,
-            preserve_ordering=preserve_ordering,
+            # With several responses to each request there is no order of answers that could be kept.
+            preserve_ordering=preserve_ordering and not is_decoupled,
         )
         self._model = model
         self._mailbox = mailbox
-        self._open: dict[Pending, Channel] = {}
+        self._is_decoupled = is_decoupled
+        self._open: dict[Pending, _Open] = {}
 
     @property
     def is_idle(self) -> bool:
@@ -140,36 +154,36 @@ class RespondingScheduler(Scheduler[RespondingThread]):
     def cancel(self, pending: Pending) -> None:
         """Forget a request whose client has gone, and tell the model if it has it."""
         super().cancel(pending)
-        channel = self._open.get(pending)
-        if channel is not None:
-            channel.cancel()
+        opened = self._open.get(pending)
+        if opened is not None:
+            opened.channel.cancel()
 
     def hold_back(self, pending: Pending, holds_back: bool) -> None:
         """Let the model wait with further responses to a request, or go on."""
-        channel = self._open.get(pending)
-        if channel is not None:
-            channel.hold_back(holds_back)
+        opened = self._open.get(pending)
+        if opened is not None:
+            opened.channel.hold_back(holds_back)
 
     def abort(self) -> None:
         """Fail all that waits or is open; what the models still send is dropped."""
         super().abort()
-        for pending, channel in tuple(self._open.items()):
+        for pending, opened in tuple(self._open.items()):
             if not pending.is_cancelled:
                 text = f"{id_prefix(pending.request.id)}Server is stopping, the request was not finished"
                 self._finish(pending, UnavailableError(text), FailureReason.OTHER)
                 pending.is_cancelled = True
-            channel.cancel()
+            opened.channel.cancel()
 
     def _start(self, batch: list[Pending]) -> None:
         instance = self._idle.popleft()
         self._busy += 1
-        opened = [(pending, self._channel(pending)) for pending in batch]
-        self._open.update(opened)
+        channels = []
+        for pending in batch:
+            channel = Channel(self._model, self._mailbox, partial(self._on_reply, pending))
+            self._open[pending] = _Open(channel)
+            channels.append((pending, channel))
         rows = sum([pending.bound.rows for pending in batch])
-        instance.start(opened, partial(self._served, instance, rows))
-
-    def _channel(self, pending: Pending) -> Channel:
-        return Channel(self._model, self._mailbox, partial(self._on_reply, pending))
+        instance.start(channels, partial(self._served, instance, rows))
 
     def _served(self, instance: RespondingThread, rows: int, timings: Timings | None) -> None:
         self._busy -= 1
@@ -179,10 +193,13 @@ class RespondingScheduler(Scheduler[RespondingThread]):
         self._pump()
 
     def _on_reply(self, pending: Pending, reply: Reply) -> None:
+        opened = self._open[pending]
+        if self._is_decoupled:
+            self._count(pending, opened, reply)
         if not reply.final:
             pending.answer_in_part(reply.outputs or (), reply.parameters, reply.error)
             return
-        channel = self._open.pop(pending)
+        del self._open[pending]
         if pending.is_done:
             return  # failed by `abort` already
         if pending.is_cancelled:
@@ -190,7 +207,23 @@ class RespondingScheduler(Scheduler[RespondingThread]):
         elif reply.error is not None:
             self._finish(pending, reply.error, FailureReason.BACKEND)
         else:
-            self._succeed(pending, channel, reply)
+            self._succeed(pending, opened.channel, reply)
+
+    def _count(self, pending: Pending, opened: _Open, reply: Reply) -> None:
+        """Count a response in the statistics, unless it was sent to nobody."""
+        if pending.is_cancelled:
+            if not reply.final:
+                return
+            kind = ResponseKind.CANCEL
+        elif reply.error is not None:
+            kind = ResponseKind.FAIL
+        else:
+            kind = ResponseKind.EMPTY if reply.outputs is None else ResponseKind.SUCCESS
+        infer_ns = reply.computed_ns - (opened.since_ns or opened.channel.started_ns)
+        age_ns = self._clock() - pending.arrived_ns
+        self._statistics.record_response(opened.count, kind, infer_ns, reply.ready_ns - reply.computed_ns, age_ns)
+        opened.count += 1
+        opened.since_ns = reply.ready_ns
 
     def _succeed(self, pending: Pending, channel: Channel, reply: Reply) -> None:
         start_ns = channel.started_ns
