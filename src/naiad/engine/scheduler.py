@@ -156,6 +156,8 @@ class Scheduler:
         results, timings = outcome
         if isinstance(results, NaiadError):
             for pending in batch:
+                if pending.trace is not None:
+                    pending.trace.computed(*timings)
                 reason = FailureReason.CANCELED if pending.is_cancelled else FailureReason.BACKEND
                 self._finish(pending, results, reason)
             return
@@ -163,6 +165,8 @@ class Scheduler:
         statistics.record_execution(sum([pending.bound.rows for pending in batch]), timings)
         for pending, outputs in zip(batch, results, strict=True):
             statistics.record_success(pending.bound.rows, pending.arrived_ns, pending.queued_ns, timings, now_ns)
+            if pending.trace is not None:
+                pending.trace.computed(*timings)
             if pending.request.wants_timing:
                 pending.timing = _timing(pending, timings, now_ns)
             self._release(pending, outputs)
