@@ -17,8 +17,8 @@ from naiad.errors import InvalidArgumentError, UnavailableError
 from naiad.options import ServerOptions
 from naiad.server import embedded
 from naiad.server.credentials import http_tls
-from naiad.server.http.connection import HttpSettings, TimeLimits
 from naiad.server.http.listener import HttpServer
+from naiad.server.http.settings import HttpSettings, TimeLimits
 
 WAIT_S = 10
 CONFIG = """

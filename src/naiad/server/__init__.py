@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sockets and processes: the HTTP front end, the metrics endpoint, start, drain and stop.
+"""Sockets and processes: the two front ends, the metrics endpoint, start, drain and stop.
 
-`http` and `grpc` are the transports; what both use lies beside them (`bodies`, `slow_work`, `access`, `credentials`)
-and imports neither. `app` is the one place that knows all rooms and wires them together.
+`http` and `grpc` are the transports; what both use lies beside them (`listener`, `asker`, `bodies`, `slow_work`,
+`access`, `credentials`) and imports neither. `app` is the one place that knows all rooms and wires them together.
 """

@@ -19,7 +19,6 @@ from naiad.engine.dataplane import DataPlane
 from naiad.engine.model import Model, Runtime
 from naiad.errors import InternalError
 from naiad.options import ServerOptions
-from naiad.protocol.http1_head import Limits
 from naiad.repository.catalog import Catalog, LoadReport
 from naiad.repository.loading import Loader
 from naiad.repository.scan import check_repositories, objection_to_emptiness
@@ -31,10 +30,10 @@ from naiad.server.grpc.listener import GrpcServer
 from naiad.server.grpc.services import inference_services
 from naiad.server.grpc.settings import grpc_settings
 from naiad.server.http import authorization as http_authorization
-from naiad.server.http.connection import HttpSettings, TimeLimits
 from naiad.server.http.handlers.metrics import metrics_handler
 from naiad.server.http.listener import HttpServer
 from naiad.server.http.routes import inference_api
+from naiad.server.http.settings import http_settings
 from naiad.server.memory import IdleTrimmer
 from naiad.server.slow_work import SlowWork
 from naiad.shm.regions import Regions
@@ -97,7 +96,7 @@ class App:
             self._catalog, ServerMetadata(options.id, __version__, _extensions(options)), options.max_requests_in_flight
         )
         regions = Regions(allowed=options.allow_client_shm)
-        settings, budget = _http_settings(options), BodyBudget(options.http_max_bytes_in_flight)
+        settings, budget = http_settings(options), BodyBudget(options.http_max_bytes_in_flight)
         self._slow_work = SlowWork()
         self._trimmer = IdleTrimmer(budget)
         self._machine = MachineMonitor()
@@ -324,14 +323,6 @@ def _reachable(address: str) -> str:
 
 def _extensions(options: ServerOptions) -> tuple[str, ...]:
     return tuple(name for name in EXTENSIONS if name != "system_shared_memory" or options.allow_client_shm)
-
-
-def _http_settings(options: ServerOptions) -> HttpSettings:
-    read_timeout_s = float(options.http_read_timeout_secs)
-    return HttpSettings(
-        limits=Limits(head_bytes=options.http_max_head_size),
-        times=TimeLimits(head_s=read_timeout_s, body_s=read_timeout_s),
-    )
 
 
 def _failed_to_load(report: LoadReport, explained_by: str) -> str:

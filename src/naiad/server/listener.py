@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A listening port of either protocol: bind, accept, tick, drain, stop.
+"""A listening port of either protocol: bind, accept, tick, drain, stop; and what it shares with its connections.
 
 May import `errors`; knows nothing of what its connections speak.
 """
@@ -8,10 +8,13 @@ import asyncio
 import errno
 import socket
 import ssl
-from collections.abc import Callable, Collection
-from typing import Protocol
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
 
 from naiad.errors import UnavailableError
+
+RECEIVE_BYTES = 64 * 1024
+"""The most that is received at a time, unless it goes straight to its place."""
 
 _BACKLOG = 256
 """Plain asyncio also tries so often to accept before it notices that it has no file descriptor left."""
@@ -30,19 +33,39 @@ class ListenedConnection(Protocol):
         """Do what is due at `now_s`."""
 
 
-class ListenerState(Protocol):
-    """What a listener shares with its connections, which enter and leave `connections` by themselves."""
-
-    draining: bool
-    now_s: float
-    on_empty: Callable[[], None] | None
-
-    @property
-    def connections(self) -> Collection[ListenedConnection]:
-        """The open ones."""
+ConnectionT = TypeVar("ConnectionT", bound=ListenedConnection)
 
 
-class Listener:
+class ListenerState(Generic[ConnectionT]):
+    """What a listener shares with its connections, which `enter` and `leave` by themselves; for the loop's thread only.
+
+    `now_s` is the time of the last tick. `receive_buffer`, and `receive_view` of it, can be shared because a transport
+    fills it and hands it over within one callback. Each protocol adds what its own connections share.
+    """
+
+    __slots__ = ("connections", "draining", "now_s", "on_empty", "receive_buffer", "receive_view")
+
+    def __init__(self) -> None:
+        self.connections: set[ConnectionT] = set()
+        self.draining = False
+        self.now_s = 0.0
+        self.on_empty: Callable[[], None] | None = None
+        self.receive_buffer = bytearray(RECEIVE_BYTES)
+        # asyncio's TLS fills slices of what it is given, and those of a bytearray are copies.
+        self.receive_view = memoryview(self.receive_buffer)
+
+    def enter(self, connection: ConnectionT) -> None:
+        """Count a connection that is open now."""
+        self.connections.add(connection)
+
+    def leave(self, connection: ConnectionT) -> None:
+        """Count it no longer, and tell who waits for the last one."""
+        self.connections.discard(connection)
+        if not self.connections and self.on_empty is not None:
+            self.on_empty()
+
+
+class Listener(Generic[ConnectionT]):
     """Accepts connections, made by `make_connection`, on one address and port, and looks at the clock for them.
 
     In turn: `start`, `drain`, `drained`, `stop`. All on one event loop, any asyncio one. `tick_s` is how often the
@@ -50,7 +73,7 @@ class Listener:
     """
 
     def __init__(
-        self, state: ListenerState, make_connection: Callable[[], asyncio.BaseProtocol], tick_s: float
+        self, state: ListenerState[ConnectionT], make_connection: Callable[[], asyncio.BaseProtocol], tick_s: float
     ) -> None:
         self._state = state
         self._make_connection = make_connection

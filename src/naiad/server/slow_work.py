@@ -1,27 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """A few threads for what would hold up the event loop: compression and large JSON.
 
-May import nothing of Naiad.
+May import `server`'s `asker`.
 """
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
+
+from naiad.server.asker import Asker
 
 T = TypeVar("T")
-
-
-class Asker(Protocol):
-    """A request that is being handled: an HTTP exchange or a gRPC call."""
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether the client has gone."""
-
-    def run(self, function: Callable[[], None], /) -> None:
-        """Call `function` and make what it raises the answer."""
 
 
 class SlowWork:

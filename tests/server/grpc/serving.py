@@ -25,9 +25,9 @@ from naiad.protocol.http2.header_blocks import encode_fields
 from naiad.requests import InferRequest, InferResponse, OutputTensor
 from naiad.server.access import Lock
 from naiad.server.bodies import BodyBudget
-from naiad.server.grpc.connection import GrpcSettings
 from naiad.server.grpc.listener import GrpcServer
 from naiad.server.grpc.services import inference_services
+from naiad.server.grpc.settings import GrpcSettings
 from naiad.server.slow_work import SlowWork
 from naiad.shm.regions import Regions
 from naiad.snapshots import IndexEntry, ModelMetadata, ModelState, ModelStatistics, ServerMetadata, TensorMetadata
@@ -108,14 +108,14 @@ class FakeCatalog:
 class Served:
     """A running gRPC port. `on_loop` runs a function on its loop."""
 
-    def __init__(self, settings: GrpcSettings, budget: BodyBudget, locks: Mapping[str, Lock]) -> None:
+    def __init__(self, settings: GrpcSettings, budget: BodyBudget, locks: Mapping[str, Lock], regions: Regions) -> None:
         self.model, self.decoupled = FakeModel(), FakeModel("d", decoupled=True)
         self.catalog = FakeCatalog([self.model, self.decoupled])
         self.budget = budget
         self.slow_work = SlowWork()
         self.log = ServerLog(handler=logging.NullHandler())
         dataplane = DataPlane(self.catalog, ServerMetadata("naiad", "0", ("parameters",)))
-        methods = inference_services(dataplane, Regions(allowed=False), self.log, locks)
+        methods = inference_services(dataplane, regions, self.log, locks)
         self.server = GrpcServer(methods, settings, budget, self.slow_work)
         self.loop = asyncio.new_event_loop()
 
@@ -154,9 +154,11 @@ def served(
     budget: BodyBudget | None = None,
     tls: ssl.SSLContext | None = None,
     locks: Mapping[str, Lock] | None = None,
+    regions: Regions | None = None,
 ) -> Iterator[Served]:
     """Serve until the block ends; nothing may be left in the budget then."""
-    serving = Served(settings or GrpcSettings(), budget or BodyBudget(), locks or {})
+    regions = regions or Regions(allowed=False)
+    serving = Served(settings or GrpcSettings(), budget or BodyBudget(), locks or {}, regions)
     thread = threading.Thread(target=serving.loop.run_forever)
     thread.start()
 

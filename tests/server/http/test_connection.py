@@ -16,9 +16,9 @@ import pytest
 from naiad.errors import InvalidArgumentError, UnavailableError
 from naiad.protocol.http1_head import Limits
 from naiad.server.bodies import BodyBudget
-from naiad.server.http.connection import HttpSettings, TimeLimits
 from naiad.server.http.exchange import TEXT, Exchange, Handler
 from naiad.server.http.listener import HttpServer
+from naiad.server.http.settings import HttpSettings, TimeLimits
 
 Run = Callable[[Awaitable[None]], None]
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gRPC front end: sockets (`listener`, `connection`), one `call`, and what is served (`services`, ...).
+"""The gRPC front end: from its sockets to what is served there.
 
-May import `engine`, `protocol` and what lies below them, and from `server.http` the body budget and the slow work.
+`listener` and `connection` are the sockets, `settings` what they allow; a `call` is one request and its answers;
+`services` is the table of what is served. May import `engine`, `protocol` and what lies below them, and what lies
+beside this folder in `server`, but for `app`.
 """

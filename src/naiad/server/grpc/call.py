@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """One gRPC call: joins its messages, hands them to the method's handler, and sends what that answers.
 
-May import `protocol`, `errors`, `server`'s `access`, `bodies` and `slow_work`; knows nothing of sockets
-beyond the `Session` that it belongs to.
+May import `protocol`, `errors`, its neighbour `compression`, `server`'s `access`, `asker`, `bodies` and `slow_work`;
+knows nothing of sockets beyond the `Session` that it belongs to.
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import NamedTuple, ParamSpec, Protocol
+from typing import NamedTuple, Protocol
 
 from naiad.errors import InternalError, NaiadError
 from naiad.protocol.grpc_call import (
@@ -25,24 +24,23 @@ from naiad.protocol.grpc_call import (
     trailers,
     trailers_only,
 )
-from naiad.protocol.grpc_messages import Message, MessageReader, compress, decompress, message_prefix
+from naiad.protocol.grpc_messages import Message, MessageReader, message_prefix
 from naiad.protocol.http2.connection import Connection
 from naiad.protocol.http2.faults import ErrorCode
 from naiad.protocol.http2.streams import Stream
 from naiad.protocol.rpc import EncodedMessage
 from naiad.protocol.rpc_wire import first_tensor_at
 from naiad.server.access import Lock
+from naiad.server.asker import Asker
 from naiad.server.bodies import BodyBudget, BodyBuffer
+from naiad.server.grpc.compression import compressed, response_encoding, unpacked
 from naiad.server.slow_work import SlowWork
 
-P = ParamSpec("P")
 Trailing = Callable[[int], Iterable[tuple[bytes, bytes]]]
 """Makes trailing metadata, names in lower case, from the size of the answer's message in bytes."""
 
 _INLINE_COMPRESSED_BYTES = 1024  # deflate expands at most 1032 times, so this takes the loop a millisecond or two
 _INLINE_COMPRESSING_BYTES = 16 * 1024
-
-_logger = logging.getLogger(__name__)
 
 
 class StreamHandler(Protocol):
@@ -85,12 +83,11 @@ class Session(Protocol):
         """Send what the HTTP/2 connection has to send, before the loop waits again."""
 
 
-class Call:
+class Call(Asker):
     """A call that waits for its answer; the sink of its HTTP/2 stream.
 
     A unary method answers exactly once, by `respond` or `fail`. A streaming one sends any number of messages by `send`,
-    then ends by `finish` or `fail`. What comes after the end is ignored. `on_cancel` may be set to be told, once, that
-    nobody waits any more; `cancelled` says so from then on. Everything happens on the event loop's thread.
+    then ends by `finish` or `fail`. What comes after the end is ignored.
     """
 
     __slots__ = (
@@ -105,11 +102,9 @@ class Call:
         "_session",
         "_stream",
         "_timer",
-        "cancelled",
         "ended",
         "half_closed",
         "head",
-        "on_cancel",
     )
 
     def __init__(self, session: Session, stream: Stream, head: CallHead, method: Method) -> None:
@@ -117,7 +112,7 @@ class Call:
         self.cancelled = False
         self.ended = False
         self.half_closed = False
-        self.on_cancel: Callable[[], None] | None = None
+        self.on_cancel = None
         self._session = session
         self._stream = stream
         self._method = method
@@ -140,6 +135,11 @@ class Call:
     def waiting(self) -> bool:
         """Whether an answer is still to be given to someone."""
         return not self.ended
+
+    @property
+    def description(self) -> str:
+        """The method's path."""
+        return self.head.path
 
     # -- the stream's sink
 
@@ -206,9 +206,7 @@ class Call:
     def _unpack_next(self) -> None:
         """Unpack the first of the messages that wait; those behind it keep their place, compressed or not."""
         message = self._packed[0]
-        self._session.slow_work.run(
-            self, lambda: self._unpacked(message) if message.compressed else message.data, self._on_unpacked
-        )
+        self._session.slow_work.run(self, partial(self._plain, message), self._on_unpacked)
 
     def _on_unpacked(self, plain: memoryview) -> None:
         handler = self._handler
@@ -229,23 +227,17 @@ class Call:
         if not message.compressed:
             unary(self, message.data)
         elif len(message.data) <= _INLINE_COMPRESSED_BYTES:
-            unary(self, self._unpacked(message))
+            unary(self, self._plain(message))
         else:
-            self._session.slow_work.run(self, partial(self._unpacked, message), partial(self._handle, unary))
+            self._session.slow_work.run(self, partial(self._plain, message), partial(self._handle, unary))
 
     def _handle(self, unary: "Callable[[Call, memoryview], None]", plain: memoryview) -> None:
         if not self.ended:  # the deadline may have passed meanwhile
             unary(self, plain)
 
-    def _unpacked(self, message: Message) -> memoryview:
-        """Return the plain message, charged to the budget; runs on the loop or in a thread."""
-        plain = BodyBuffer(self._session.budget, None)
-        try:
-            decompress(message.data, self.head.encoding, plain)
-        except NaiadError:
-            plain.discard()
-            raise
-        return plain.finish()
+    def _plain(self, message: Message) -> memoryview:
+        """Return the message as it was before compression; runs on the loop or in a thread."""
+        return unpacked(message.data, self.head.encoding, self._session.budget) if message.compressed else message.data
 
     # -- the answer going out
 
@@ -258,24 +250,24 @@ class Call:
         """Answer a unary call; `trailing` makes trailing metadata once the size of the message is known."""
         if self.ended:
             return
-        encoding = self._response_encoding() if compress_it else "identity"
+        encoding = response_encoding(self._session.response_level, self.head.accepts) if compress_it else "identity"
         if encoding == "identity":
             self._respond(encoded, encoding, trailing)
         elif encoded.size_bytes <= _INLINE_COMPRESSING_BYTES:
-            self._respond(_compressed(encoded, encoding), encoding, trailing)
+            self._respond(compressed(encoded, encoding), encoding, trailing)
         else:
             self._session.slow_work.run(
-                self, lambda: _compressed(encoded, encoding), lambda made: self._respond(made, encoding, trailing)
+                self, partial(compressed, encoded, encoding), lambda made: self._respond(made, encoding, trailing)
             )
 
     def _respond(self, encoded: EncodedMessage, encoding: str, trailing: Trailing | None) -> None:
         if self.ended:
             return
-        compressed = encoding != "identity"
-        prefix = message_prefix(encoded.size_bytes, compressed)
+        is_compressed = encoding != "identity"
+        prefix = message_prefix(encoded.size_bytes, is_compressed)
         self.on_cancel = None
         self._close()
-        headers = response_headers(encoding) if compressed else RESPONSE_HEADERS
+        headers = response_headers(encoding) if is_compressed else RESPONSE_HEADERS
         end = OK_TRAILERS if trailing is None else ok_trailers(trailing(encoded.size_bytes))
         self._session.http2.respond(
             self._stream, headers, (prefix, *encoded.buffers), encoded.size_bytes + len(prefix), end
@@ -286,11 +278,11 @@ class Call:
         """Send a message of a streaming call; a large one goes as it is, since it would hold up the loop."""
         if self.ended:
             return
-        encoding = self._response_encoding() if compress_it else "identity"
-        compressed = encoding != "identity" and encoded.size_bytes <= _INLINE_COMPRESSING_BYTES
-        if compressed:
-            encoded = _compressed(encoded, encoding)
-        prefix = message_prefix(encoded.size_bytes, compressed)
+        encoding = response_encoding(self._session.response_level, self.head.accepts) if compress_it else "identity"
+        is_compressed = encoding != "identity" and encoded.size_bytes <= _INLINE_COMPRESSING_BYTES
+        if is_compressed:
+            encoded = compressed(encoded, encoding)
+        prefix = message_prefix(encoded.size_bytes, is_compressed)
         http2 = self._session.http2
         if not self._begun:
             self._begun = True
@@ -329,23 +321,6 @@ class Call:
         block = trailers(status, text) if self._begun else trailers_only(status, text)
         self._session.http2.send_trailers(self._stream, block)
         self._session.flush_soon()
-
-    def run(self, function: Callable[P, None], /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Call `function`, a step of handling this call, and end the call with the error it raises, if any.
-
-        This is the boundary at which unforeseen exceptions end: logged with their traceback, told to the client only
-        as "internal error". Every callback that handles a call goes through it.
-        """
-        try:
-            function(*args, **kwargs)
-        except NaiadError as error:
-            self.fail(error)
-        except Exception:
-            _logger.exception("unforeseen error while handling %s", self.head.path)
-            self.fail(InternalError("internal error while handling the request; the server's log has the details"))
-
-    def _response_encoding(self) -> str:
-        return _LEVELS[self._session.response_level].get(self.head.accepts, "identity")
 
     # -- the end
 
@@ -387,25 +362,5 @@ class Call:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        on_cancel, self.on_cancel = self.on_cancel, None
-        if on_cancel is not None:
-            try:
-                on_cancel()
-            except Exception:
-                _logger.exception("unforeseen error while cancelling %s", self.head.path)
-
-
-def _compressed(encoded: EncodedMessage, encoding: str) -> EncodedMessage:
-    made = compress(encoded.buffers, encoding)
-    return EncodedMessage([made], len(made))
-
-
-_BOTH, _GZIP, _DEFLATE = frozenset(("gzip", "deflate")), frozenset(("gzip",)), frozenset(("deflate",))
-_ONLY = {_GZIP: "gzip", _DEFLATE: "deflate"}
-_LEVELS: Mapping[str, Mapping[frozenset[str], str]] = {
-    "none": {},
-    "low": {**_ONLY, _BOTH: "gzip"},
-    "medium": {**_ONLY, _BOTH: "deflate"},
-    "high": {**_ONLY, _BOTH: "deflate"},
-}
-"""Triton's compression level → what the client accepts → the encoding that gRPC's C++ library takes for them."""
+        if self.on_cancel is not None:
+            self._tell_of_cancel()

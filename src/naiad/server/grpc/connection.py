@@ -8,13 +8,12 @@ The rules of this file:
 - No timers here: the listener's tick calls `check_time`.
 - After an error the connection lingers: were it closed at once, the kernel would send a reset, and the client might
   never see why.
-May import `errors`, `protocol`, its neighbour `call`, and `server`'s `bodies` and `slow_work`.
+May import `errors`, `protocol`, its neighbours, and `server`'s `access`, `bodies`, `listener` and `slow_work`.
 """
 
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import cast
 
 from naiad.errors import NaiadError, UnavailableError
@@ -30,14 +29,15 @@ from naiad.protocol.grpc_call import (
 )
 from naiad.protocol.http2.connection import Connection as Http2Connection
 from naiad.protocol.http2.faults import ErrorCode
-from naiad.protocol.http2.limits import Http2Limits, PingPolicy
 from naiad.protocol.http2.streams import Stream
 from naiad.server.access import Lock
 from naiad.server.bodies import BodyBudget
 from naiad.server.grpc.call import Call, Methods
+from naiad.server.grpc.liveness import Liveness
+from naiad.server.grpc.settings import GrpcSettings, TimeLimits
+from naiad.server.listener import RECEIVE_BYTES, ListenerState
 from naiad.server.slow_work import SlowWork
 
-_RECEIVE_BYTES = 64 * 1024
 _JOINED_BYTES = 32 * 1024
 """Up to here copying what is to be sent into one buffer is cheaper than a vectored write."""
 
@@ -48,77 +48,10 @@ CallCheck = Callable[[CallHead], None]
 """Raises a `NaiadError` for a call that is to be refused before its messages are read."""
 
 
-@dataclass(frozen=True, slots=True)
-class TimeLimits:
-    """How long a client may take, in seconds; kept to within `tick_s`.
+class ServerState(ListenerState["GrpcConnection"]):
+    """What the connections of one listener share."""
 
-    `begin_s`: to send the first frames, and a frame or header block that has begun. `message_s`: in every such span a
-    message that has begun must advance by `message_progress_bytes`. `stall_s`: without taking any of what the transport
-    holds. `linger_s`: to read why the connection ends. `leave_s`: to answer that it knows the server is leaving.
-    """
-
-    begin_s: float = 30.0
-    message_s: float = 60.0
-    message_progress_bytes: int = 1024
-    stall_s: float = 60.0
-    linger_s: float = 2.0
-    leave_s: float = 1.0
-    tick_s: float = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Keepalive:
-    """When the server asks for a sign of life: after `time_s` without one, giving `timeout_s` for the answer.
-
-    Only with calls under way unless `without_calls`; at most `max_pings_without_data` in a row (0: any number).
-    """
-
-    time_s: float = 7200.0
-    timeout_s: float = 20.0
-    without_calls: bool = False
-    max_pings_without_data: int = 2
-
-
-@dataclass(frozen=True, slots=True)
-class GrpcSettings:
-    """What one listener allows.
-
-    `max_connection_age_s` (None: any) is followed by `max_connection_age_grace_s` (None: any) for calls under way.
-    `response_level` is Triton's `--grpc-infer-response-compression-level`. `paused_bytes`: with more than this waiting
-    for a client that doesn't read, nothing is read from it either.
-    """
-
-    limits: Http2Limits = field(default_factory=Http2Limits)
-    pings: PingPolicy = field(default_factory=PingPolicy)
-    times: TimeLimits = field(default_factory=TimeLimits)
-    keepalive: Keepalive = field(default_factory=Keepalive)
-    max_connection_age_s: float | None = None
-    max_connection_age_grace_s: float | None = None
-    response_level: str = "none"
-    max_connections: int = 10_000
-    paused_bytes: int = 64 * 1024 * 1024
-
-
-class ServerState:
-    """What the connections of one listener share; used on the event loop's thread only.
-
-    `receive_buffer` can be shared because a transport fills it and hands it over within one callback.
-    `now_s` is the time of the last tick.
-    """
-
-    __slots__ = (
-        "budget",
-        "check_call",
-        "connections",
-        "draining",
-        "methods",
-        "now_s",
-        "on_empty",
-        "receive_buffer",
-        "receive_view",
-        "settings",
-        "slow_work",
-    )
+    __slots__ = ("budget", "check_call", "methods", "settings", "slow_work")
 
     def __init__(
         self,
@@ -128,17 +61,12 @@ class ServerState:
         slow_work: SlowWork,
         check_call: CallCheck | None = None,
     ) -> None:
+        super().__init__()
         self.methods = methods
         self.check_call = check_call
         self.settings = settings
         self.budget = budget
         self.slow_work = slow_work
-        self.receive_buffer = bytearray(_RECEIVE_BYTES)
-        self.receive_view = memoryview(self.receive_buffer)
-        self.connections: set[GrpcConnection] = set()
-        self.draining = False
-        self.now_s = 0.0
-        self.on_empty: Callable[[], None] | None = None
 
 
 class GrpcConnection(asyncio.BufferedProtocol):
@@ -161,13 +89,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
         self._since_s = state.now_s
         self._unsent_bytes = 0
         self._unsent_since_s = 0.0
-        self._mid_frame_since_s: float | None = state.now_s
-        self._mid_frame_mark = 0
-        self._heard_frames = 0
-        self._heard_s = state.now_s
-        self._pinged_s: float | None = None
-        self._pings_without_data = 0
-        self._responded_at_ping = 0
+        self._liveness = Liveness(self.http2, settings.keepalive, state.now_s)
         self._awaited_pings = 0
         self._announced_s: float | None = None
         self._left = False
@@ -179,7 +101,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
         """Take up the transport, or refuse it when there are too many."""
         self._transport = cast(asyncio.Transport, transport)
         state = self._state
-        state.connections.add(self)
+        state.enter(self)
         most = state.settings.max_connections
         if len(state.connections) > most:
             self.http2.fail(ErrorCode.ENHANCE_YOUR_CALM, f"the server has {most} connections already")
@@ -191,14 +113,11 @@ class GrpcConnection(asyncio.BufferedProtocol):
         """Forget everything; the client has gone."""
         self._closing = True
         self.http2.lose()
-        state = self._state
-        state.connections.discard(self)
-        if not state.connections and state.on_empty is not None:
-            state.on_empty()
+        self._state.leave(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where the transport is to put what it receives."""
-        room = self.http2.room(_RECEIVE_BYTES)
+        room = self.http2.room(RECEIVE_BYTES)
         if room is not None:
             self._direct = True
             return room
@@ -354,24 +273,16 @@ class GrpcConnection(asyncio.BufferedProtocol):
             return
         if self._write_paused:
             self._check_unsent(now_s, times.stall_s)
-        self._check_begun(now_s, times)
+        self._liveness.check_begun(now_s, times.begin_s)
         http2.check_stalls()
         for stream in tuple(http2.streams.values()):
             if isinstance(stream.sink, Call):
                 stream.sink.check_progress(now_s, times.message_s, times.message_progress_bytes)
         self._check_age(now_s, times)
-        self._check_alive(now_s)
+        if not self._liveness.check_alive(now_s):
+            self.abort()
         if http2.has_output or http2.is_broken:
             self._settle()
-
-    def _check_begun(self, now_s: float, times: TimeLimits) -> None:
-        """End a connection that leaves a frame, or its own beginning, unfinished."""
-        http2 = self.http2
-        if not http2.is_mid_frame or http2.received_frames != self._mid_frame_mark or http2.is_receiving_data:
-            self._mid_frame_since_s = now_s
-            self._mid_frame_mark = http2.received_frames
-        elif self._mid_frame_since_s is not None and now_s - self._mid_frame_since_s > times.begin_s:
-            http2.fail(ErrorCode.ENHANCE_YOUR_CALM, f"a frame was not complete after {times.begin_s:g} s")
 
     def _check_age(self, now_s: float, times: TimeLimits) -> None:
         if self._announced_s is None:
@@ -385,25 +296,6 @@ class GrpcConnection(asyncio.BufferedProtocol):
             self.http2.fail(ErrorCode.NO_ERROR, "max_age")
             return
         self._leave_when_told()
-
-    def _check_alive(self, now_s: float) -> None:
-        """Ask for a sign of life when there has been none for long, and cut a connection that gives none."""
-        http2, keepalive = self.http2, self._state.settings.keepalive
-        if http2.received_frames != self._heard_frames or http2.is_receiving_data:
-            self._heard_frames, self._heard_s = http2.received_frames, now_s
-            self._pinged_s = None
-        elif self._pinged_s is not None:
-            if now_s - self._pinged_s > keepalive.timeout_s:
-                self.abort()
-        elif now_s - self._heard_s > keepalive.time_s and (http2.streams or keepalive.without_calls):
-            if http2.responses_sent != self._responded_at_ping:
-                self._pings_without_data = 0
-            if keepalive.max_pings_without_data and self._pings_without_data >= keepalive.max_pings_without_data:
-                return
-            self._pings_without_data += 1
-            self._responded_at_ping = http2.responses_sent
-            self._pinged_s = now_s
-            http2.ping()
 
     def _check_unsent(self, now_s: float, limit_s: float) -> None:
         """Cut a client that takes nothing of what is sent; its memory is needed."""

@@ -3,10 +3,10 @@
 
 from naiad.config.proto import service_pb2
 from naiad.engine.dataplane import DataPlane
-from naiad.errors import NaiadError, UnavailableError, UnsupportedError
 from naiad.protocol import rpc_documents as documents
 from naiad.protocol.rpc import EncodedMessage, read_version
 from naiad.server.grpc.call import Call
+from naiad.server.model_control import no_repository_name, refusal_to_load
 
 
 class InformationMethods:
@@ -61,26 +61,18 @@ class InformationMethods:
         """`RepositoryIndex`."""
         request = documents.parse(service_pb2.RepositoryIndexRequest, message)
         if request.repository_name:
-            raise _no_repository_name()
+            raise no_repository_name()
         _answer(call, documents.index(self._dataplane.index(request.ready)))
 
     def repository_model_load(self, call: Call, message: memoryview) -> None:
-        """`RepositoryModelLoad`: refused, for models are loaded at start only."""
+        """`RepositoryModelLoad`: refused."""
         request = documents.parse(service_pb2.RepositoryModelLoadRequest, message)
-        raise _no_repository_name() if request.repository_name else _model_control_off()
+        raise refusal_to_load(request.repository_name)
 
     def repository_model_unload(self, call: Call, message: memoryview) -> None:
-        """`RepositoryModelUnload`: refused, for models are loaded at start only."""
+        """`RepositoryModelUnload`: refused."""
         request = documents.parse(service_pb2.RepositoryModelUnloadRequest, message)
-        raise _no_repository_name() if request.repository_name else _model_control_off()
-
-
-def _no_repository_name() -> NaiadError:
-    return UnsupportedError("'repository_name' specification is not supported")
-
-
-def _model_control_off() -> NaiadError:
-    return UnavailableError("explicit model load / unload is not allowed if polling is enabled")
+        raise refusal_to_load(request.repository_name)
 
 
 def _answer(call: Call, message: bytes) -> None:

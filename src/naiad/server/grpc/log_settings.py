@@ -7,14 +7,14 @@ from naiad.server.grpc.call import Call
 from naiad.telemetry.logs import ServerLog
 
 
-class LogSettingsMethod:
-    """Changes what the call asks for in `log`, and answers with all settings."""
+class LogSettingsMethods:
+    """Answers from `log`, and changes it."""
 
     def __init__(self, log: ServerLog) -> None:
         self._log = log
 
-    def __call__(self, call: Call, message: memoryview) -> None:
-        """Handle a call; what comes before a wrong setting is changed, as in Triton."""
+    def change(self, call: Call, message: memoryview) -> None:
+        """`LogSettings`: tells all of them; what comes before a wrong setting is changed, as in Triton."""
         for settings in log_settings.changes_in_message(message, self._log.settings):
             self._log.change(settings)
         answer = log_settings.message(self._log.settings)

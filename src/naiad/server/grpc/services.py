@@ -13,7 +13,7 @@ from naiad.server.access import Lock
 from naiad.server.grpc.call import Call, Method, Methods
 from naiad.server.grpc.inference import InferenceMethods
 from naiad.server.grpc.information import InformationMethods
-from naiad.server.grpc.log_settings import LogSettingsMethod
+from naiad.server.grpc.log_settings import LogSettingsMethods
 from naiad.server.grpc.shared_memory import SharedMemoryMethods
 from naiad.shm.regions import Regions
 from naiad.telemetry.logs import ServerLog
@@ -83,7 +83,7 @@ def _methods(dataplane: DataPlane, regions: Regions, log: ServerLog) -> Iterator
     yield f"{_SERVICE}/CudaSharedMemoryStatus", Method(shared_memory.cuda_status)
     yield f"{_SERVICE}/CudaSharedMemoryRegister", Method(shared_memory.cuda_register)
     yield f"{_SERVICE}/CudaSharedMemoryUnregister", Method(shared_memory.cuda_unregister)
-    yield f"{_SERVICE}/LogSettings", Method(LogSettingsMethod(log))
+    yield f"{_SERVICE}/LogSettings", Method(LogSettingsMethods(log).change)
     for name, feature in _NOT_YET.items():
         yield f"{_SERVICE}/{name}", Method(refusal(UnsupportedError(f"{feature} is not supported by this server")))
 

@@ -1,9 +1,64 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the options of the server mean for the gRPC port. May import `options` and its neighbours."""
+"""What a gRPC port allows its clients, and what the options of the server mean for that.
+
+May import `options` and `protocol`.
+"""
+
+from dataclasses import dataclass, field
 
 from naiad.options import ServerOptions
-from naiad.protocol.http2.limits import PingPolicy
-from naiad.server.grpc.connection import GrpcSettings, Keepalive
+from naiad.protocol.http2.limits import Http2Limits, PingPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLimits:
+    """How long a client may take, in seconds; kept to within `tick_s`.
+
+    `begin_s`: to send the first frames, and a frame or header block that has begun. `message_s`: in every such span a
+    message that has begun must advance by `message_progress_bytes`. `stall_s`: without taking any of what the transport
+    holds. `linger_s`: to read why the connection ends. `leave_s`: to answer that it knows the server is leaving.
+    """
+
+    begin_s: float = 30.0
+    message_s: float = 60.0
+    message_progress_bytes: int = 1024
+    stall_s: float = 60.0
+    linger_s: float = 2.0
+    leave_s: float = 1.0
+    tick_s: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """When the server asks for a sign of life: after `time_s` without one, giving `timeout_s` for the answer.
+
+    Only with calls under way unless `without_calls`; at most `max_pings_without_data` in a row (0: any number).
+    """
+
+    time_s: float = 7200.0
+    timeout_s: float = 20.0
+    without_calls: bool = False
+    max_pings_without_data: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcSettings:
+    """What one listener allows.
+
+    `max_connection_age_s` (None: any) is followed by `max_connection_age_grace_s` (None: any) for calls under way.
+    `response_level` is Triton's `--grpc-infer-response-compression-level`. `paused_bytes`: with more than this waiting
+    for a client that doesn't read, nothing is read from it either.
+    """
+
+    limits: Http2Limits = field(default_factory=Http2Limits)
+    pings: PingPolicy = field(default_factory=PingPolicy)
+    times: TimeLimits = field(default_factory=TimeLimits)
+    keepalive: Keepalive = field(default_factory=Keepalive)
+    max_connection_age_s: float | None = None
+    max_connection_age_grace_s: float | None = None
+    response_level: str = "none"
+    max_connections: int = 10_000
+    paused_bytes: int = 64 * 1024 * 1024
 
 
 def grpc_settings(options: ServerOptions) -> GrpcSettings:

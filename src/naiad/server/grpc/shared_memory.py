@@ -2,10 +2,10 @@
 """Registering shared memory, system and CUDA; of the latter there is never any."""
 
 from naiad.config.proto import service_pb2
-from naiad.errors import InvalidArgumentError, NotFoundError
 from naiad.protocol import rpc_documents as documents
 from naiad.protocol.rpc import EncodedMessage
 from naiad.server.grpc.call import Call
+from naiad.shm.cuda import CudaRegions
 from naiad.shm.regions import Regions
 
 
@@ -14,6 +14,7 @@ class SharedMemoryMethods:
 
     def __init__(self, regions: Regions) -> None:
         self._regions = regions
+        self._cuda_regions = CudaRegions(regions)
 
     def status(self, call: Call, message: memoryview) -> None:
         """`SystemSharedMemoryStatus`: of one region, or without a name, of all."""
@@ -35,22 +36,18 @@ class SharedMemoryMethods:
     def cuda_status(self, call: Call, message: memoryview) -> None:
         """`CudaSharedMemoryStatus`: none."""
         request = documents.parse(service_pb2.CudaSharedMemoryStatusRequest, message)
-        if request.name:
-            raise NotFoundError(f"Unable to find cuda shared memory region: '{request.name}'")
+        self._cuda_regions.check_known(request.name)
         _answer(call)
 
     def cuda_register(self, call: Call, message: memoryview) -> None:
-        """`CudaSharedMemoryRegister`: refused, as by a Triton without GPU support."""
+        """`CudaSharedMemoryRegister`: refused."""
         request = documents.parse(service_pb2.CudaSharedMemoryRegisterRequest, message)
-        self._regions.check_allowed()
-        raise InvalidArgumentError(
-            f"failed to register CUDA shared memory region: '{request.name}', GPUs not supported"
-        )
+        self._cuda_regions.register(request.name)
 
     def cuda_unregister(self, call: Call, message: memoryview) -> None:
         """`CudaSharedMemoryUnregister`."""
         documents.parse(service_pb2.CudaSharedMemoryUnregisterRequest, message)
-        self._regions.check_allowed()
+        self._cuda_regions.unregister()
         _answer(call)
 
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The HTTP front end: sockets (`listener`, `connection`), one `exchange`, and what is served (`routes`, `handlers`).
+"""The HTTP front end: from its sockets to what is served there.
 
-May import `engine`, `protocol` and what lies below them.
+`listener` and `connection` are the sockets, `settings` what they allow, an `exchange` is one request and its response;
+`routes` is the table of what is served, `handlers` serve it. May import `engine`, `protocol` and what lies below them,
+and what lies beside this folder in `server`, but for `app`.
 """

@@ -9,23 +9,23 @@ The rules of this file:
 - No timers here: the listener's tick calls `check_time`, so that a request costs no timer.
 - After an answer that leaves bytes of the client unread, the connection lingers: were it closed at once, the kernel
   would send a reset, and the client might never see the answer.
-May import `errors`, `protocol`, `server`'s `bodies` and its neighbour `exchange`.
+May import `errors`, `protocol`, its neighbours `exchange` and `settings`, and `server`'s `bodies` and `listener`.
 """
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import cast
 
 from naiad.errors import NaiadError
 from naiad.protocol.http1 import CONTINUE, Headers, RequestReader, head_parser, render_head
-from naiad.protocol.http1_head import HttpError, Limits, RequestHead
+from naiad.protocol.http1_head import HttpError, RequestHead
 from naiad.protocol.rest import encode_error
 from naiad.server.bodies import BodyBudget, BodyBuffer
 from naiad.server.http.exchange import JSON, Buffers, Exchange, Handler
+from naiad.server.http.settings import HttpSettings, TimeLimits
+from naiad.server.listener import ListenerState
 
-_RECEIVE_BYTES = 64 * 1024
 _SMALL_BODY_BYTES = 16 * 1024
 """A body up to this size waits for its end where heads do, and is copied out and not charged to the budget."""
 _JOINED_RESPONSE_BYTES = 16 * 1024
@@ -36,77 +36,20 @@ HeadCheck = Callable[[RequestHead], None]
 """Raises `HttpError` for a request that is to be refused before its body is read."""
 
 
-@dataclass(frozen=True, slots=True)
-class TimeLimits:
-    """How long a client may take, in seconds; kept to within a quarter of the smallest one.
+class ServerState(ListenerState["Connection"]):
+    """What the connections of one listener share."""
 
-    `idle_s`: without a request. `head_s`: from a head's first byte to its last. `body_s`: in every such span a body
-    must advance by `body_progress_bytes`. `stall_s`: without taking any of a response. `linger_s`: to read an answer
-    that came before the request was over.
-    """
-
-    idle_s: float = 600.0
-    head_s: float = 30.0
-    body_s: float = 30.0
-    body_progress_bytes: int = 1024
-    stall_s: float = 60.0
-    linger_s: float = 2.0
-
-    @property
-    def tick_s(self) -> float:
-        """How often the limits are looked at."""
-        return min(self.idle_s, self.head_s, self.body_s, self.stall_s, self.linger_s, 4.0) / 4
-
-
-@dataclass(frozen=True, slots=True)
-class HttpSettings:
-    """What one listener allows.
-
-    `pipeline_bytes`: what may wait in memory behind the request in work. `max_connections`: more are answered 503.
-    """
-
-    limits: Limits = field(default_factory=Limits)
-    times: TimeLimits = field(default_factory=TimeLimits)
-    pipeline_bytes: int = 64 * 1024
-    max_connections: int = 10_000
-
-
-class ServerState:
-    """What the connections of one listener share; used on the event loop's thread only.
-
-    `receive_buffer` can be shared because a transport fills it and hands it over within one callback.
-    `now_s` is the time of the last tick.
-    """
-
-    __slots__ = (
-        "budget",
-        "check_head",
-        "connections",
-        "draining",
-        "handler",
-        "now_s",
-        "on_empty",
-        "parse_head",
-        "receive_buffer",
-        "receive_view",
-        "settings",
-    )
+    __slots__ = ("budget", "check_head", "handler", "parse_head", "settings")
 
     def __init__(
         self, handler: Handler, settings: HttpSettings, budget: BodyBudget, check_head: HeadCheck | None = None
     ) -> None:
+        super().__init__()
         self.handler = handler
         self.check_head = check_head
         self.settings = settings
         self.budget = budget
         self.parse_head = head_parser(settings.limits)
-        self.receive_buffer = bytearray(_RECEIVE_BYTES)
-        # asyncio's TLS fills slices of what it is given, and those of a bytearray are copies.
-        self.receive_view = memoryview(self.receive_buffer)
-        self.connections: set[Connection] = set()
-        self.draining = False
-        self.now_s = 0.0
-        self.on_empty: Callable[[], None] | None = None
 
 
 class Phase(Enum):
@@ -153,7 +96,7 @@ class Connection(asyncio.BufferedProtocol):
         """Take up the transport, or refuse it when there are too many."""
         self._transport = cast(asyncio.Transport, transport)
         state = self._state
-        state.connections.add(self)
+        state.enter(self)
         if state.draining:
             self._close()
             return
@@ -166,10 +109,7 @@ class Connection(asyncio.BufferedProtocol):
         self._enter(Phase.CLOSING)
         self._cancel_exchange()
         self._drop_body()
-        state = self._state
-        state.connections.discard(self)
-        if not state.connections and state.on_empty is not None:
-            state.on_empty()
+        self._state.leave(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where the next bytes go: to their place in a body, or to the shared receive buffer."""

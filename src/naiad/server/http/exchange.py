@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """One request and its one response, as handlers see them.
 
-May import `protocol` and `errors`; knows nothing of sockets beyond the `Responder` it gives its answer to.
+May import `protocol`, `errors` and `server`'s `asker`; knows nothing of sockets beyond the `Responder` that takes its
+answer.
 """
 
-import logging
 from collections.abc import Callable, Sequence
-from typing import ParamSpec, Protocol
+from typing import Protocol
 
-from naiad.errors import InternalError, NaiadError
+from naiad.errors import NaiadError
 from naiad.protocol.http1 import Headers
 from naiad.protocol.http1_head import RequestHead
 from naiad.protocol.rest import encode_error
+from naiad.server.asker import Asker
 
 JSON: Headers = ((b"Content-Type", b"application/json"),)
 TEXT: Headers = ((b"Content-Type", b"text/plain"),)
@@ -21,10 +22,6 @@ Buffers = Sequence[bytes | memoryview]
 Handler = Callable[["Exchange"], None]
 """Handles a request: called on the event loop, answers now or later by `Exchange.respond`."""
 
-P = ParamSpec("P")
-
-_logger = logging.getLogger(__name__)
-
 
 class Responder(Protocol):
     """What takes the answer: the connection the request came by."""
@@ -33,27 +30,30 @@ class Responder(Protocol):
         """Send the response to `exchange`, unless the client has gone."""
 
 
-class Exchange:
+class Exchange(Asker):
     """A request that waits for its response.
 
     `body` is empty without one. A handler answers exactly once, by `respond` or `fail`; what comes later is ignored.
-    `on_cancel` may be set to be told, once, that the client has gone before the answer; `cancelled` says so from
-    then on. Everything happens on the event loop's thread.
     """
 
-    __slots__ = ("_responder", "body", "cancelled", "head", "on_cancel")
+    __slots__ = ("_responder", "body", "head")
 
     def __init__(self, responder: Responder, head: RequestHead, body: bytes | memoryview) -> None:
         self._responder: Responder | None = responder
         self.head = head
         self.body = body
         self.cancelled = False
-        self.on_cancel: Callable[[], None] | None = None
+        self.on_cancel = None
 
     @property
     def waiting(self) -> bool:
         """Whether an answer is still to be given to someone."""
         return self._responder is not None
+
+    @property
+    def description(self) -> str:
+        """Method and path."""
+        return f"{self.head.method} {self.head.path}"
 
     def respond(self, status: int, headers: Headers = JSON, buffers: Buffers = ()) -> None:
         """Answer; `buffers` are bytes or views of bytes, which must not change until they are sent."""
@@ -66,24 +66,8 @@ class Exchange:
         """Answer with the error's HTTP status and its text as `{"error": ...}`."""
         self.respond(error.http_status, headers, (encode_error(str(error)),))
 
-    def run(self, function: Callable[P, None], /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Call `function`, a step of handling this request, and answer with the error it raises, if any.
-
-        This is the boundary at which unforeseen exceptions end: logged with their traceback, told to the client only
-        as "internal error". Every callback that handles a request goes through it.
-        """
-        try:
-            function(*args, **kwargs)
-        except NaiadError as error:
-            self.fail(error)
-        except Exception:
-            _logger.exception("unforeseen error while handling %s %s", self.head.method, self.head.path)
-            self.fail(InternalError("internal error while handling the request; the server's log has the details"))
-
     def cancel(self) -> None:
         """Note that the client has gone; called by the connection."""
         self._responder = None
         self.cancelled = True
-        on_cancel, self.on_cancel = self.on_cancel, None
-        if on_cancel is not None:
-            self.run(on_cancel)
+        self._tell_of_cancel()

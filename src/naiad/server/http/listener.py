@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """A listening HTTP port.
 
-May import its neighbours `connection` and `exchange`, and `server`'s `bodies` and `listener`.
+May import its neighbours `connection`, `exchange` and `settings`, and `server`'s `bodies` and `listener`.
 """
 
 from naiad.server.bodies import BodyBudget
-from naiad.server.http.connection import Connection, HeadCheck, HttpSettings, ServerState
+from naiad.server.http.connection import Connection, HeadCheck, ServerState
 from naiad.server.http.exchange import Handler
+from naiad.server.http.settings import HttpSettings
 from naiad.server.listener import Listener
 
 
-class HttpServer(Listener):
+class HttpServer(Listener[Connection]):
     """Serves `handler` on one address and port; `check_head` may refuse requests before their bodies are read."""
 
     _state: ServerState

@@ -8,18 +8,14 @@ from naiad.engine.dataplane import DataPlane
 from naiad.server.access import Lock
 from naiad.server.bodies import BodyBudget
 from naiad.server.http.categories import category_of
-from naiad.server.http.handlers.generate import GenerateHandler
-from naiad.server.http.handlers.inference import InferenceHandler
+from naiad.server.http.handlers.generate import GenerateHandlers
+from naiad.server.http.handlers.inference import InferenceHandlers
 from naiad.server.http.handlers.information import InformationHandlers
 from naiad.server.http.handlers.log_settings import LogSettingsHandlers
 from naiad.server.http.handlers.shared_memory import SharedMemoryHandlers
-from naiad.server.http.handlers.unsupported import (
-    MODEL_CONTROL_OFF,
-    NO_REPOSITORY_NAME,
-    not_yet,
-    refusal,
-)
+from naiad.server.http.handlers.unsupported import not_yet, refusal
 from naiad.server.http.router import Route, Router
+from naiad.server.model_control import no_repository_name, refusal_to_load
 from naiad.server.slow_work import SlowWork
 from naiad.shm.regions import Regions
 from naiad.telemetry.logs import ServerLog
@@ -42,19 +38,19 @@ def inference_api(
     `budget` is the one its `HttpServer` receives bodies under; `max_input_bytes` is Triton's `--http-max-input-size`.
     `locks` are those of the restricted categories.
     """
-    inference = InferenceHandler(dataplane, regions, slow_work, budget, max_input_bytes)
-    generate = GenerateHandler(dataplane, slow_work, max_input_bytes)
+    inference = InferenceHandlers(dataplane, regions, slow_work, budget, max_input_bytes)
+    generate = GenerateHandlers(dataplane, slow_work, max_input_bytes)
     served = _served(InformationHandlers(dataplane), inference, generate)
     routes = (*served, *_shared_memory(SharedMemoryHandlers(regions)), *_log_settings(log), *_refused())
     return Router(routes, lambda path: locks.get(category_of(path)))
 
 
 def _served(
-    information: InformationHandlers, inference: InferenceHandler, generate: GenerateHandler
+    information: InformationHandlers, inference: InferenceHandlers, generate: GenerateHandlers
 ) -> Iterator[Route]:
     yield Route("GET", "/v2", information.server_metadata)
-    yield Route("GET", "/v2/health/live", information.live)
-    yield Route("GET", "/v2/health/ready", information.ready)
+    yield Route("GET", "/v2/health/live", information.server_live)
+    yield Route("GET", "/v2/health/ready", information.server_ready)
     yield Route("GET", "/v2/models/stats", information.all_statistics)
     yield Route("GET", _MODEL, information.model_metadata)
     yield Route("GET", _MODEL + "/ready", information.model_ready)
@@ -63,7 +59,7 @@ def _served(
     yield Route("POST", _MODEL + "/infer", inference.infer)
     yield Route("POST", _MODEL + "/generate", generate.generate)
     yield Route("POST", _MODEL + "/generate_stream", generate.generate_stream)
-    yield Route("POST", "/v2/repository[/{repository}]/index", information.index)
+    yield Route("POST", "/v2/repository[/{repository}]/index", information.repository_index)
 
 
 def _shared_memory(handlers: SharedMemoryHandlers) -> Iterator[Route]:
@@ -83,9 +79,9 @@ def _log_settings(log: ServerLog) -> Iterator[Route]:
 
 
 def _refused() -> Iterator[Route]:
-    yield Route("POST", "/v2/repository/models/{model}/load", refusal(MODEL_CONTROL_OFF))
-    yield Route("POST", "/v2/repository/models/{model}/unload", refusal(MODEL_CONTROL_OFF))
-    yield Route("POST", "/v2/repository/{repository}/models/{model}/load", refusal(NO_REPOSITORY_NAME))
-    yield Route("POST", "/v2/repository/{repository}/models/{model}/unload", refusal(NO_REPOSITORY_NAME))
+    yield Route("POST", "/v2/repository/models/{model}/load", refusal(refusal_to_load()))
+    yield Route("POST", "/v2/repository/models/{model}/unload", refusal(refusal_to_load()))
+    yield Route("POST", "/v2/repository/{repository}/models/{model}/load", refusal(no_repository_name()))
+    yield Route("POST", "/v2/repository/{repository}/models/{model}/unload", refusal(no_repository_name()))
     yield Route("GET POST", "/v2/models/{model}/trace/setting", not_yet("the trace extension"))
     yield Route("GET POST", "/v2/trace/setting", not_yet("the trace extension"))

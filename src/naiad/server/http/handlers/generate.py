@@ -33,7 +33,7 @@ _ONE_OBJECT = _Form(JSON, bytes)
 _STREAM = _Form(_EVENTS, encode_event)
 
 
-class GenerateHandler:
+class GenerateHandlers:
     """Answers requests of the generate extension; `max_input_bytes` is Triton's `--http-max-input-size`."""
 
     def __init__(self, dataplane: DataPlane, slow_work: SlowWork, max_input_bytes: int) -> None:

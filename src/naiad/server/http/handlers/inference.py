@@ -45,7 +45,7 @@ class _Call(NamedTuple):
     coding: str | None
 
 
-class InferenceHandler:
+class InferenceHandlers:
     """Answers inference requests.
 
     Tensors may be in `regions`. Decompressed bodies count against `budget`; `max_input_bytes` is Triton's

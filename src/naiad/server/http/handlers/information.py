@@ -16,11 +16,11 @@ class InformationHandlers:
     def __init__(self, dataplane: DataPlane) -> None:
         self._dataplane = dataplane
 
-    def live(self, exchange: Exchange) -> None:
+    def server_live(self, exchange: Exchange) -> None:
         """`GET /v2/health/live`: 200 or 400, empty."""
         exchange.respond(200 if self._dataplane.live() else 400, TEXT)
 
-    def ready(self, exchange: Exchange) -> None:
+    def server_ready(self, exchange: Exchange) -> None:
         """`GET /v2/health/ready`: 200 or 400, empty."""
         exchange.respond(200 if self._dataplane.ready() else 400, TEXT)
 
@@ -53,7 +53,7 @@ class InformationHandlers:
         """`GET /v2/models/{model}/stats`."""
         _answer(exchange, documents.statistics(self._dataplane.statistics(model, version)))
 
-    def index(self, exchange: Exchange, repository: str = "") -> None:
+    def repository_index(self, exchange: Exchange, repository: str = "") -> None:
         """`POST /v2/repository/index`; a `repository` in the path is ignored, as in Triton."""
         ready_only = decode_index_request(exchange.body)
         _answer(exchange, documents.index(self._dataplane.index(ready_only)))

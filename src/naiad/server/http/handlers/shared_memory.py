@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Registering shared memory, system and CUDA; of the latter there is never any."""
 
-from naiad.errors import InvalidArgumentError, NotFoundError
 from naiad.protocol import documents
 from naiad.protocol.shared_memory import decode_register_request
 from naiad.server.http.exchange import JSON, Exchange
+from naiad.shm.cuda import CudaRegions
 from naiad.shm.regions import Regions
 
 
@@ -13,6 +13,7 @@ class SharedMemoryHandlers:
 
     def __init__(self, regions: Regions) -> None:
         self._regions = regions
+        self._cuda_regions = CudaRegions(regions)
 
     def status(self, exchange: Exchange, region: str) -> None:
         """`GET /v2/systemsharedmemory[/region/{region}]/status`."""
@@ -31,16 +32,14 @@ class SharedMemoryHandlers:
 
     def cuda_status(self, exchange: Exchange, region: str) -> None:
         """`GET /v2/cudasharedmemory[/region/{region}]/status`: none."""
-        if region:
-            raise NotFoundError(f"Unable to find cuda shared memory region: '{region}'")
+        self._cuda_regions.check_known(region)
         exchange.respond(200, JSON, (documents.dumps([]),))
 
     def cuda_register(self, exchange: Exchange, region: str) -> None:
-        """`POST /v2/cudasharedmemory/region/{region}/register`: refused, as by a Triton without GPU support."""
-        self._regions.check_allowed()
-        raise InvalidArgumentError(f"failed to register CUDA shared memory region: '{region}', GPUs not supported")
+        """`POST /v2/cudasharedmemory/region/{region}/register`: refused."""
+        self._cuda_regions.register(region)
 
     def cuda_unregister(self, exchange: Exchange, region: str) -> None:
         """`POST /v2/cudasharedmemory[/region/{region}]/unregister`."""
-        self._regions.check_allowed()
+        self._cuda_regions.unregister()
         exchange.respond(200)

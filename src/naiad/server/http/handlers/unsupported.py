@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Routes of Triton's that answer with an error: features this server doesn't have, and model control, which is off."""
 
-from naiad.errors import NaiadError, UnavailableError, UnsupportedError
+from naiad.errors import NaiadError, UnsupportedError
 from naiad.server.http.exchange import Exchange
 from naiad.server.http.router import RouteHandler
 
@@ -18,7 +18,3 @@ def refusal(error: NaiadError) -> RouteHandler:
 def not_yet(feature: str) -> RouteHandler:
     """Return a handler that answers 501, naming the feature."""
     return refusal(UnsupportedError(f"{feature} is not supported by this server"))
-
-
-MODEL_CONTROL_OFF = UnavailableError("explicit model load / unload is not allowed if polling is enabled")
-NO_REPOSITORY_NAME = UnsupportedError("'repository_name' specification is not supported")
