@@ -225,9 +225,9 @@ def test_compression(client: Any, algorithm: str) -> None:
             "Unable to find cuda shared memory region: 'region'",
         ),
         (
-            lambda client: client.get_trace_settings(),
-            "StatusCode.UNIMPLEMENTED",
-            "the trace extension is not supported by this server",
+            lambda client: client.get_trace_settings("nobody"),
+            "StatusCode.INVALID_ARGUMENT",
+            "Request for unknown model : nobody",
         ),
         (
             lambda client: client.update_log_settings({"log_format": "x"}),

@@ -33,17 +33,22 @@ class Responder(Protocol):
 class Exchange(Asker):
     """A request that waits for its response.
 
-    `body` is empty without one. A handler answers exactly once, by `respond` or `fail`; what comes later is ignored.
+    `body` is empty without one; `receiving_since_ns` is when it began to come (monotonic), 0 if it came with the head.
+    A handler answers exactly once, by `respond` or `fail`; what comes later is ignored.
     """
 
-    __slots__ = ("_responder", "body", "head")
+    __slots__ = ("_responder", "body", "head", "receiving_since_ns")
 
-    def __init__(self, responder: Responder, head: RequestHead, body: bytes | memoryview) -> None:
+    def __init__(
+        self, responder: Responder, head: RequestHead, body: bytes | memoryview, receiving_since_ns: int = 0
+    ) -> None:
         self._responder: Responder | None = responder
         self.head = head
         self.body = body
+        self.receiving_since_ns = receiving_since_ns
         self.cancelled = False
         self.on_cancel = None
+        self.trace = None
 
     @property
     def waiting(self) -> bool:
@@ -59,8 +64,15 @@ class Exchange(Asker):
         """Answer; `buffers` are bytes or views of bytes, which must not change until they are sent."""
         responder, self._responder = self._responder, None
         self.on_cancel = None
-        if responder is not None:
+        if responder is None:
+            return
+        trace = self.trace
+        if trace is None:
             responder.answer(self, status, headers, buffers)
+        else:
+            trace.sending()
+            responder.answer(self, status, headers, buffers)
+            trace.sent()
 
     def fail(self, error: NaiadError, headers: Headers = JSON) -> None:
         """Answer with the error's HTTP status and its text as `{"error": ...}`."""
@@ -71,3 +83,5 @@ class Exchange(Asker):
         self._responder = None
         self.cancelled = True
         self._tell_of_cancel()
+        if self.trace is not None:
+            self.trace.close()
