@@ -109,14 +109,14 @@ def _changes(
 
 
 def _levels(names: Iterator[str], count: int) -> Changes:
-    """Read levels in any case; unknown ones are ignored, and nothing but those changes nothing."""
+    """Read levels; unknown ones are ignored, and nothing but those changes nothing."""
     found = set()
     for name in names:
-        if name.upper() == "OFF":
+        if name == "OFF":
             if count > 1:
                 raise InvalidArgumentError("Expect only one trace level 'OFF' is specified")
             return {"levels": ()}
-        found.add(name.upper())
+        found.add(name)
     levels = tuple(level for level in TRACE_LEVELS if level in found)
     return {"levels": levels} if levels else {}
 

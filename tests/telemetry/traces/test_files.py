@@ -123,6 +123,17 @@ def test_with_a_log_frequency_each_file_has_so_many_traces(path: Path, finished:
     assert _names(path.parent) == ["trace.json.0", "trace.json.1", "trace.json.2"]
 
 
+def test_a_refused_request_takes_no_place_in_a_file(path: Path, finished: MakeTrace, sink: KeptTraces) -> None:
+    files, series = TraceFiles(path), Series(log_frequency=2, count=3)
+    refused = Trace(2, transport="HTTP", levels=("TIMESTAMPS",), series=series, finish=sink.put)
+    refused.close()
+    for trace in (finished(1, series=series), refused):
+        files.write(trace)
+    assert _names(path.parent) == ["trace.json.0.part"]
+    files.write(finished(3, series=series))
+    assert _ids(path.with_name("trace.json.0")) == [1, 3]
+
+
 def test_a_limited_count_is_one_numbered_file(path: Path, finished: MakeTrace) -> None:
     files, series = TraceFiles(path), Series(count=2)
     for number in (1, 2):

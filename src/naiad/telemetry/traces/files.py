@@ -28,7 +28,7 @@ class TraceFiles:
         self._taken: dict[Series, int] = {}
 
     def write(self, trace: Trace) -> None:
-        """Append a trace; one of a request that no model has accepted counts, but leaves nothing, as in Triton.
+        """Append a trace; one of a request that no model has accepted leaves nothing, as in Triton.
 
         Raises:
             OSError: the file cannot be written.
@@ -40,16 +40,19 @@ class TraceFiles:
             return
         if self._all is None:
             self._all = _Array(self._path)
-        self._all.append(text)
+        if text:
+            self._all.append(text)
 
     def _write_numbered(self, series: Series, text: str) -> None:
-        array = self._numbered.get(series)
-        if array is None:
-            array = self._numbered[series] = _Array(self._path.with_name(f"{self._path.name}.{self._index}"), ".part")
-            self._index += 1
-        array.append(text)
         taken = self._taken[series] = self._taken.get(series, 0) + 1
-        if array.length == series.log_frequency or taken == series.count:
+        array = self._numbered.get(series)
+        if text:
+            if array is None:
+                path = self._path.with_name(f"{self._path.name}.{self._index}")
+                array = self._numbered[series] = _Array(path, ".part")
+                self._index += 1
+            array.append(text)
+        if array is not None and (array.length == series.log_frequency or taken == series.count):
             del self._numbered[series]
             array.close()
 
@@ -70,22 +73,19 @@ class TraceFiles:
 
 
 class _Array:
-    """A file that holds a JSON array; `suffix` is behind its name until it is whole. `length` counts appends."""
+    """A file that holds a JSON array of `length` traces' records; `suffix` is behind its name until it is whole."""
 
     def __init__(self, path: Path, suffix: str = "") -> None:
         self._path = path
         self._unfinished = path.with_name(path.name + suffix)
         self._file = self._unfinished.open("w", encoding="utf-8", errors="backslashreplace")
         self._file.write("[")
-        self._is_empty = True
         self.length = 0
 
     def append(self, text: str) -> None:
         self.length += 1
-        if text:
-            self._file.write(text if self._is_empty else "," + text)
-            self._file.flush()
-            self._is_empty = False
+        self._file.write(text if self.length == 1 else "," + text)
+        self._file.flush()
 
     def close(self) -> None:
         self._file.write("]")
