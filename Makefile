@@ -4,6 +4,7 @@
 
 VENV := $(or $(NAIAD_VENV),.venv)
 BIN := $(VENV)/bin
+NODE_MODULES := $(abspath $(VENV))/node_modules
 
 # The first Python that is new enough: where python3 is older, a newer one is often installed beside it.
 NEW_ENOUGH := import sys; sys.exit(sys.version_info[:2] < (3, 11))
@@ -13,7 +14,7 @@ PYTHON := $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test environment lint types arrows wheel-size tests unit fuzz soak bench format pins clean
+.PHONY: help demo test environment grpc-js lint types arrows wheel-size tests unit fuzz soak bench format pins clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -47,7 +48,15 @@ $(VENV)/naiad-wheel-sizes.txt: pyproject.toml constraints.txt scripts/wheel_size
 	@$(BIN)/python scripts/wheel_sizes.py > $@.part || { cat $@.part; exit 1; }
 	@mv $@.part $@
 
-tests: environment ## Every test (ARGS goes to pytest); NAIAD_TEST_MODELS=FOLDER adds those that need trained weights
+# Node's gRPC, for a test that needs it: fetched where npm is there, unless NODE_PATH names what has it.
+grpc-js: export NODE_PATH ?= $(NODE_MODULES)
+grpc-js: environment
+	@if command -v npm >/dev/null && ! node -e 'require("@grpc/grpc-js")' 2>/dev/null; then \
+		npm install --prefix $(VENV) --no-save --no-audit --no-fund --loglevel=error '@grpc/grpc-js@1' \
+		|| echo "npm could not fetch @grpc/grpc-js: the test that needs it will be skipped" >&2; fi
+
+tests: export NODE_PATH ?= $(NODE_MODULES)
+tests: environment grpc-js ## Every test (ARGS goes to pytest); NAIAD_TEST_MODELS=FOLDER adds those that need trained weights
 	$(BIN)/pytest $(ARGS)
 
 unit: environment ## The quick tests: all but tests/e2e

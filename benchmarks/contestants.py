@@ -29,14 +29,14 @@ def naiad(setting: Setting, repository: Path, *flags: str) -> Iterator[ServerPro
     http, grpc, metrics = free_ports(3)
     command = [sys.executable, "-m", "naiad", "serve", f"--model-repository={repository}"]
     command += [f"--http-port={http}", f"--grpc-port={grpc}", f"--metrics-port={metrics}", "--log-info=false", *flags]
-    with running(command, http, _READY, setting.scratch) as server:
+    with running(command, http, _READY, setting.scratch, grpc_port=grpc) as server:
         yield server
 
 
 @contextmanager
 def triton(setting: Setting, repository: Path) -> Iterator[ServerProcess]:
     """Run the real Triton on a repository, with the script that the tool `triton` names."""
-    ports = free_ports(3)
-    command = [str(setting.tools["triton"]), str(repository), *map(str, ports)]
-    with running(command, ports[0], _READY, setting.scratch) as server:
+    http, grpc, metrics = free_ports(3)
+    command = [str(setting.tools["triton"]), str(repository), str(http), str(grpc), str(metrics)]
+    with running(command, http, _READY, setting.scratch, grpc_port=grpc) as server:
         yield server

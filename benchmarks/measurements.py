@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,8 +13,11 @@ import numpy as np
 
 from benchmarks import models, peers, perf_analyzer, uploads, wrk
 from benchmarks.contestants import Setting, naiad, triton
+from benchmarks.perf_analyzer import GRPC, HTTP, Way
 from benchmarks.processes import ServerProcess
 from benchmarks.results import Figure, Goal, Load, Measurement, ratio
+
+_IMAGE_WIDTH = 3 * 640 * 640
 
 
 def _identities(setting: Setting, stack: ExitStack, *, batching: bool = False) -> dict[str, ServerProcess]:
@@ -41,22 +44,30 @@ def _in_turn(setting: Setting, loads: Mapping[str, Callable[[], Load]]) -> dict[
     return seen
 
 
-def _compare_identities(setting: Setting, clients: int, width: int, *, batching: bool = False) -> dict[str, list[Load]]:
+def _compare_identities(
+    setting: Setting, clients: int, width: int, *, batching: bool = False, way: Way = HTTP
+) -> dict[str, list[Load]]:
     """Load both identity models in turn with one FP32 row of `width`, binary."""
     with ExitStack() as stack:
         servers = _identities(setting, stack, batching=batching)
         return _in_turn(
             setting,
             {
-                name: partial(_load, setting, server, "identity", clients=clients, shape=f"INPUT0:{width}")
+                name: partial(_load, setting, server, "identity", clients=clients, shape=f"INPUT0:{width}", way=way)
                 for name, server in servers.items()
             },
         )
 
 
-def _load(setting: Setting, server: ServerProcess, model: str, *, clients: int, shape: str) -> Load:
+def _load(setting: Setting, server: ServerProcess, model: str, *, clients: int, shape: str, way: Way = HTTP) -> Load:
     return perf_analyzer.measure(
-        setting.tools["perf_analyzer"], server, model, clients=clients, shapes=[shape], seconds=setting.seconds
+        setting.tools["perf_analyzer"],
+        server,
+        model,
+        clients=clients,
+        shapes=[shape],
+        seconds=setting.seconds,
+        way=way,
     )
 
 
@@ -82,9 +93,66 @@ def batched_identity(setting: Setting) -> Measurement:
 
 def large_identity(setting: Setting) -> Measurement:
     """Identity of one 640² image (4.9 MB) in and out, binary, over HTTP."""
-    figures = _rates(_compare_identities(setting, clients=4, width=3 * 640 * 640))
+    figures = _rates(_compare_identities(setting, clients=4, width=_IMAGE_WIDTH))
     goal = Goal("Naiad ÷ Triton", ratio(figures[0].values, figures[1].values), 1.3, at_least=True)
     return Measurement("identity 4.9 MB in and out, binary, HTTP, 4 clients", figures, (goal,))
+
+
+def grpc_small_identity(setting: Setting) -> Measurement:
+    """Identity FP32 [1,16] over gRPC with 8 clients."""
+    figures = _rates(_compare_identities(setting, clients=8, width=16, way=GRPC))
+    goal = Goal("Naiad ÷ Triton", ratio(figures[0].values, figures[1].values), 2.2, at_least=True)
+    return Measurement("identity FP32 [1,16], gRPC, 8 clients", figures, (goal,))
+
+
+def grpc_large_identity(setting: Setting) -> Measurement:
+    """Identity of one 640² image (4.9 MB) in and out over gRPC."""
+    figures = _rates(_compare_identities(setting, clients=4, width=_IMAGE_WIDTH, way=GRPC))
+    goal = Goal("Naiad ÷ Triton", ratio(figures[0].values, figures[1].values), 1.2, at_least=True)
+    return Measurement("identity 4.9 MB in and out, gRPC, 4 clients", figures, (goal,))
+
+
+def shared_memory(setting: Setting) -> Measurement:
+    """Identity of one 640² image (4.9 MB) in and out through system shared memory, against the same over HTTP."""
+    repository = setting.scratch / "identity-shared"
+    models.identity_onnx(repository, batching=False)
+    ways = {"Naiad, shared memory": Way("http", region_bytes=4 * _IMAGE_WIDTH), "Naiad, HTTP bodies": HTTP}
+    with naiad(setting, repository, "--allow-client-shm=true") as server:
+        loads = _in_turn(
+            setting,
+            {
+                name: partial(_load, setting, server, "identity", clients=4, shape=f"INPUT0:{_IMAGE_WIDTH}", way=way)
+                for name, way in ways.items()
+            },
+        )
+    figures = _rates(loads)
+    goal = Goal("shared memory ÷ bodies", ratio(figures[0].values, figures[1].values), 8, at_least=True)
+    return Measurement("identity 4.9 MB in and out, HTTP, system shared memory, 4 clients", figures, (goal,))
+
+
+def metrics_cost(setting: Setting) -> Measurement:
+    """Identity FP32 [1,16] over HTTP with 8 clients: what the metrics cost; nothing is traced.
+
+    What they cost is less than two windows of the same server differ by, so there are three times as many rounds.
+    """
+    repository = setting.scratch / "identity-metrics"
+    models.identity_onnx(repository, batching=False)
+    with ExitStack() as stack:
+        servers = {
+            "metrics on": stack.enter_context(naiad(setting, repository)),
+            "metrics off": stack.enter_context(naiad(setting, repository, "--allow-metrics=false")),
+        }
+        loads = _in_turn(
+            replace(setting, rounds=3 * setting.rounds),
+            {
+                name: partial(_load, setting, server, "identity", clients=8, shape="INPUT0:16")
+                for name, server in servers.items()
+            },
+        )
+    figures = _rates(loads)
+    cost = 1 - ratio(figures[0].values, figures[1].values)
+    goal = Goal("share of the rate that they cost", cost, 0.03, at_least=False)
+    return Measurement("metrics on and off, identity FP32 [1,16], HTTP, 8 clients", figures, (goal,))
 
 
 def latency(setting: Setting) -> Measurement:
@@ -105,19 +173,28 @@ _PERCENTILES: Mapping[str, Callable[[Load], float]] = {"p50": lambda load: load.
 
 def yolo(setting: Setting) -> Measurement:
     """YOLO11n 640² over HTTP with 4 clients, against a bare loop over the same sessions."""
+    return _yolo_beside_loop(setting, "YOLO11n 640², HTTP, 4 clients", HTTP)
+
+
+def yolo_grpc(setting: Setting) -> Measurement:
+    """YOLO11n 640² over gRPC with 4 clients, against a bare loop over the same sessions."""
+    return _yolo_beside_loop(setting, "YOLO11n 640², gRPC, 4 clients", GRPC)
+
+
+def _yolo_beside_loop(setting: Setting, name: str, way: Way) -> Measurement:
     artifact, repository = _yolo_repository(setting)
     served: list[Load] = []
     bare: list[float] = []
     with naiad(setting, repository) as server:
         for round_number in range(setting.rounds + 1):
             rate = _bare_loop(artifact, setting.seconds)
-            load = _load(setting, server, "yolo", clients=4, shape="images:3,640,640")
+            load = _load(setting, server, "yolo", clients=4, shape="images:3,640,640", way=way)
             if round_number:
                 bare.append(rate)
                 served.append(load)
     figures = (*_rates({"Naiad": served}), Figure("bare ONNX Runtime loop", "/s", tuple(bare)))
     goal = Goal("Naiad ÷ bare loop", ratio(figures[0].values, bare), 0.92, at_least=True)
-    return Measurement("YOLO11n 640², HTTP, 4 clients", figures, (goal,))
+    return Measurement(name, figures, (goal,))
 
 
 def _yolo_repository(setting: Setting) -> tuple[Path, Path]:
@@ -266,8 +343,13 @@ ALL: Mapping[str, Benchmark] = {
     "small-identity": Benchmark(small_identity, _BOTH),
     "batched-identity": Benchmark(batched_identity, _BOTH),
     "large-identity": Benchmark(large_identity, _BOTH),
+    "grpc-small": Benchmark(grpc_small_identity, _BOTH),
+    "grpc-large": Benchmark(grpc_large_identity, _BOTH),
+    "shm": Benchmark(shared_memory, ("perf_analyzer",)),
+    "metrics-cost": Benchmark(metrics_cost, ("perf_analyzer",)),
     "latency": Benchmark(latency, _BOTH),
     "yolo": Benchmark(yolo, ("perf_analyzer",)),
+    "yolo-grpc": Benchmark(yolo_grpc, ("perf_analyzer",)),
     "start": Benchmark(start),
     "memory": Benchmark(memory),
     "large-json": Benchmark(large_json),

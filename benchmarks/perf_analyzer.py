@@ -7,31 +7,58 @@ import subprocess
 import tempfile
 import urllib.request
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from benchmarks.processes import ContestantError, ServerProcess
 from benchmarks.results import Load
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How tensors go to the server and come back: by which protocol; or beside it, through system shared memory.
+
+    `region_bytes` is the size of the region for each output; 0 means that tensors go by the protocol.
+    """
+
+    protocol: Literal["http", "grpc"]
+    region_bytes: int = 0
+
+
+HTTP = Way("http")
+GRPC = Way("grpc")
+
+
 def measure(
-    tool: Path, server: ServerProcess, model: str, *, clients: int, shapes: Sequence[str], seconds: float
+    tool: Path,
+    server: ServerProcess,
+    model: str,
+    *,
+    clients: int,
+    shapes: Sequence[str],
+    seconds: float,
+    way: Way = HTTP,
 ) -> Load:
     """Ask `model` with `clients` at a time for `seconds`; `shapes` are perf_analyzer's `--shape` values.
 
     Raises:
-        ContestantError: perf_analyzer failed; its output is in the text.
+        ContestantError: perf_analyzer failed, or requests did; its output is in the text.
     """
+    address = server.address if way.protocol == "http" else server.grpc_address
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.csv"
-        command = [str(tool), "-m", model, "-i", "http", "-u", server.address, "--concurrency-range", str(clients)]
+        command = [str(tool), "-m", model, "-i", way.protocol, "-u", address, "--concurrency-range", str(clients)]
         # It wants three windows; whatever their spread, the rounds and their median are the steadiness.
         command += ["-p", str(int(seconds * 1000 / 3)), "-r", "3", "-s", "999", "-f", str(report)]
         for shape in shapes:
             command += ["--shape", shape]
+        if way.region_bytes:
+            command += ["--shared-memory", "system", "--output-shared-memory-size", str(way.region_bytes)]
         served_before, cpu_before_s = _served(server, model), server.cpu_s()
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
         served, cpu_s = _served(server, model) - served_before, server.cpu_s() - cpu_before_s
-        if not report.exists():
+        if done.returncode or not report.exists():
             raise ContestantError(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
         with report.open(newline="") as file:
             row = next(csv.DictReader(file))

@@ -25,16 +25,28 @@ class ContestantError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ServerProcess:
-    """A running server: its pid, its HTTP port, and how long it took from start to ready."""
+    """A running server: its pid, its HTTP port, how long it took from start to ready; its gRPC port, if it has one."""
 
     pid: int
     port: int
     ready_s: float
+    grpc_port: int | None = None
 
     @property
     def address(self) -> str:
         """Host and port of its HTTP endpoint."""
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def grpc_address(self) -> str:
+        """Host and port of its gRPC endpoint.
+
+        Raises:
+            ContestantError: it has none.
+        """
+        if self.grpc_port is None:
+            raise ContestantError(f"the server on port {self.port} has no gRPC endpoint")
+        return f"127.0.0.1:{self.grpc_port}"
 
     def cpu_s(self) -> float:
         """Return the processor time that the process and its children have used so far."""
@@ -57,11 +69,17 @@ def free_ports(count: int) -> list[int]:
 
 @contextmanager
 def running(
-    command: Sequence[str], port: int, ready_path: str, folder: Path, timeout_s: float = 120
+    command: Sequence[str],
+    port: int,
+    ready_path: str,
+    folder: Path,
+    *,
+    grpc_port: int | None = None,
+    timeout_s: float = 120,
 ) -> Iterator[ServerProcess]:
     """Start a server in `folder`, wait until `ready_path` answers 200, and stop it and its children at the end.
 
-    What it prints goes to `server-PORT.log` in the folder.
+    What it prints goes to `server-PORT.log` in the folder. The ports are those that the command names.
 
     Raises:
         ContestantError: it exited or was not ready in time; the log's end is in the text.
@@ -79,7 +97,7 @@ def running(
                 raise ContestantError(
                     f"{' '.join(command)} was not ready within {timeout_s} s, its output ends:\n{end}"
                 )
-            yield ServerProcess(process.pid, port, time.monotonic() - started_s)
+            yield ServerProcess(process.pid, port, time.monotonic() - started_s, grpc_port)
         finally:
             _stop(process)
 

@@ -4,6 +4,8 @@
 import os
 import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from tests.abuse.victim import HEALTH, Victim, infer_request, read_response, write_repository
@@ -11,6 +13,8 @@ from tests.e2e.serving import serving
 
 READ_TIMEOUT_S = 2
 """How long the server gives a client for a head, and for each KiB of a body."""
+MOST_IN_FLIGHT = 60
+"""As many requests as the slow model needs six seconds for."""
 
 
 @pytest.fixture(scope="session")
@@ -26,11 +30,22 @@ def descriptor_limit() -> int:
 def running(tmp_path_factory: pytest.TempPathFactory, descriptor_limit: int) -> Iterator[Victim]:
     """A warm server: all that it makes once, it has made."""
     folder = tmp_path_factory.mktemp("abuse")
+    with _served(folder, f"--http-read-timeout-secs={READ_TIMEOUT_S}", "--allow-client-shm=true") as victim:
+        yield victim
+
+
+@pytest.fixture(scope="session")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
+    """A server with room for `MOST_IN_FLIGHT` requests."""
+    with _served(tmp_path_factory.mktemp("narrow"), f"--max-requests-in-flight={MOST_IN_FLIGHT}") as victim:
+        yield victim
+
+
+@contextmanager
+def _served(folder: Path, *flags: str) -> Iterator[Victim]:
     write_repository(folder / "models")
-    with serving(
-        folder / "models", log=folder / "log", flags=(f"--http-read-timeout-secs={READ_TIMEOUT_S}",)
-    ) as server:
-        victim = Victim(server.process.pid, int(server.http.rpartition(":")[2]))
+    with serving(folder / "models", log=folder / "log", flags=flags) as server:
+        victim = Victim.of(server)
         with victim.connect() as client:
             for request in (HEALTH, infer_request(400_000), infer_request(4, "slow")):
                 client.sendall(request)
@@ -40,7 +55,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, descriptor_limit: int) -> 
 
 @pytest.fixture
 def victim(running: Victim) -> Iterator[Victim]:
-    """The server; when the test is over, its memory and descriptors must be back where they were."""
+    """The server; when the test is over, it must hold what it held before, and no request."""
     before = running.footprint()
     yield running
     running.check_is_back(before)

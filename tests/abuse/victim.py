@@ -6,10 +6,13 @@ import os
 import re
 import socket
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.e2e.serving import Serving
 
 SETTLE_S = 20
 TOLERANCE_MIB = 72
@@ -46,10 +49,38 @@ class Victim:
 
     pid: int
     port: int
+    grpc_port: int
+    metrics_url: str
+
+    @classmethod
+    def of(cls, server: Serving) -> "Victim":
+        """Return what is to be abused of a server."""
+        http, grpc = (int(address.rpartition(":")[2]) for address in (server.http, server.grpc))
+        return cls(server.process.pid, http, grpc, server.metrics_url)
 
     def connect(self, timeout_s: float = 20, source: str = "") -> socket.socket:
         """Open a connection; `source` is the client's address."""
         return socket.create_connection(("127.0.0.1", self.port), timeout_s, (source, 0) if source else None)
+
+    def connect_grpc(self) -> socket.socket:
+        """Open a connection to the gRPC port."""
+        return socket.create_connection(("127.0.0.1", self.grpc_port), 20)
+
+    def pending(self, model: str = "slow") -> int:
+        """Return how many requests wait for a model, as its metrics tell."""
+        with urllib.request.urlopen(self.metrics_url, timeout=10) as answer:
+            found = re.search(
+                rf'nv_inference_pending_request_count{{model="{model}",version="1"}} (\d+)', str(answer.read(), "utf-8")
+            )
+        assert found
+        return int(found[1])
+
+    def until(self, condition: Callable[[], bool], within_s: float = SETTLE_S) -> None:
+        """Wait until something is true."""
+        deadline_s = time.monotonic() + within_s
+        while not condition():
+            assert time.monotonic() < deadline_s, f"it did not come true within {within_s} s"
+            time.sleep(0.01)
 
     def footprint(self) -> Footprint:
         """Return what the server holds now."""
@@ -89,10 +120,11 @@ class Victim:
             time.sleep(0.05)
 
     def check_is_back(self, before: Footprint) -> None:
-        """Assert that memory and descriptors are where they were, and that inference works."""
+        """Assert that memory and descriptors are where they were, that no request is left, and that inference works."""
         now = self.settled(before)
         assert now.descriptors <= before.descriptors, f"now {now}, before {before}"
         assert now.resident_mib <= before.resident_mib + TOLERANCE_MIB, f"now {now}, before {before}"
+        self.until(lambda: self.pending("slow") == 0 and self.pending("echo") == 0)
         self.check_serves()
 
 

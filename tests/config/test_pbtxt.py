@@ -149,6 +149,8 @@ def test_class_names_as_a_python_literal_survive(names: dict[int, str]) -> None:
     assert ast.literal_eval(read) == {"names": names}
 
 
+# protobuf for Python reads an unknown escape as it is written, with a warning that no user sees.
+@pytest.mark.filterwarnings("ignore:.*invalid escape sequence:DeprecationWarning")
 @given(st.data())
 def test_a_damaged_text_is_read_or_explained(data: Any) -> None:
     start = data.draw(st.integers(0, len(_GUIDE)))

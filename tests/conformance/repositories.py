@@ -103,6 +103,15 @@ MODELS = (
         parameters={"kind": "delay", "delay_us": "200000"},
         more=f"dynamic_batching {{ default_queue_policy {{ default_timeout_microseconds: 20000 }} }} {_ONE_INSTANCE}",
     ),
+    _identity(
+        "urgent",
+        "FP32",
+        (1,),
+        8,
+        parameters={"kind": "delay", "delay_us": "400000"},
+        more="dynamic_batching { priority_levels: 2 default_priority_level: 2 priority_queue_policy { key: 2 value { "
+        f"max_queue_size: 3 }} }} }} {_ONE_INSTANCE}",
+    ),
     Model(
         "addsub",
         [Tensor("INPUT0", "INT32", (16,)), Tensor("INPUT1", "INT32", (16,))],

@@ -77,7 +77,7 @@ def test_grpc_js(triton_server: Serving, tmp_path: Path) -> None:
     node = _tool("node")
     known = subprocess.run([node, "-e", "require('@grpc/grpc-js')"], capture_output=True, check=False, timeout=60)
     if known.returncode:
-        pytest.skip("needs @grpc/grpc-js (npm install @grpc/grpc-js, and NODE_PATH)")
+        pytest.skip("needs @grpc/grpc-js (`make tests` fetches it with npm, or NODE_PATH names a folder that has it)")
     request = service_pb2.ModelInferRequest(model_name="wide", raw_input_contents=[bytes(400_000)])
     request.inputs.add(name="INPUT0", datatype="FP32", shape=[1, 100_000])
     message = tmp_path / "message"

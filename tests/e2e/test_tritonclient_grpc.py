@@ -3,7 +3,8 @@
 
 import asyncio
 import queue
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import ml_dtypes
@@ -12,12 +13,15 @@ import pytest
 import tritonclient.grpc
 import tritonclient.grpc.aio
 from tests.e2e.serving import Serving
+from tests.e2e.triton_clients import BlockingAioClient
 from tests.e2e.triton_models import DATATYPES, FAILURE
 from tritonclient.grpc import InferInput, InferRequestedOutput, InferResult
+from tritonclient.grpc.auth import BasicAuth
 from tritonclient.utils import InferenceServerException
 
 from naiad import __version__
 
+_PENDING = 'nv_inference_pending_request_count{model="left",version="1"} '
 _ROWS: dict[str, np.ndarray] = {
     "BOOL": np.array([[True, False, True]]),
     "BF16": np.array([[1.5, -2, 3e38]], ml_dtypes.bfloat16),
@@ -28,41 +32,24 @@ _ROWS: dict[str, np.ndarray] = {
 }
 
 
-class BlockingAioClient:
-    """The asyncio client on a loop of its own: every call waits for its answer."""
+class AioClient(BlockingAioClient):
+    """The asyncio client, with its stream behind one call."""
 
     def __init__(self, address: str) -> None:
-        self._runner = asyncio.Runner()
-        self._client = self._runner.run(_new_aio_client(address))
-
-    def close(self) -> None:
-        """Close the client, then its loop."""
-        self._runner.run(self._client.close())
-        self._runner.close()
+        super().__init__(address, tritonclient.grpc.aio)
 
     def stream(self, requests: list[dict[str, Any]]) -> list[tuple[InferResult | None, Exception | None]]:
         """Send requests over one stream; return the answers."""
 
-        async def ask() -> list[Any]:
-            async def each() -> Any:
-                for request in requests:
-                    yield request
+        async def ask(client: Any) -> list[Any]:
+            return [answer async for answer in client.stream_infer(_each(requests))]
 
-            return [answer async for answer in self._client.stream_infer(each())]
-
-        return self._runner.run(ask())
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        method = getattr(self._client, name)
-        return lambda *args, **options: self._runner.run(_awaited(method(*args, **options)))
+        return self.run(ask)
 
 
-async def _new_aio_client(address: str) -> Any:
-    return tritonclient.grpc.aio.InferenceServerClient(address)
-
-
-async def _awaited(awaitable: Any) -> Any:
-    return await awaitable
+async def _each(requests: list[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+    for request in requests:
+        yield request
 
 
 class SyncClient(tritonclient.grpc.InferenceServerClient):  # type: ignore[misc]  # it has no annotations
@@ -82,7 +69,7 @@ class SyncClient(tritonclient.grpc.InferenceServerClient):  # type: ignore[misc]
 @pytest.fixture(params=["sync", "aio"])
 def client(request: pytest.FixtureRequest, triton_server: Serving) -> Iterator[Any]:
     """Either of tritonclient's gRPC clients."""
-    made = (SyncClient if request.param == "sync" else BlockingAioClient)(triton_server.grpc)
+    made = (SyncClient if request.param == "sync" else AioClient)(triton_server.grpc)
     yield made
     made.close()
 
@@ -244,7 +231,7 @@ def test_errors(client: Any, ask: Callable[[Any], object], status: str, text: st
 
 def test_a_client_timeout(client: Any) -> None:
     with pytest.raises(InferenceServerException) as caught:
-        client.infer("impatient", row(), client_timeout=0.05)
+        client.infer("left", row(), client_timeout=0.05)
     assert caught.value.status() == "StatusCode.DEADLINE_EXCEEDED"
 
 
@@ -272,6 +259,85 @@ def test_requests_at_once_share_batches_and_get_their_own_rows(triton_server: Se
             return [float(answer.as_numpy("OUTPUT0")[0, 0]) for answer in answers]
 
     assert asyncio.run(ask()) == [0, 1, 2, 3]
+
+
+def test_a_request_may_say_all_that_the_client_knows(client: Any) -> None:
+    answer = client.infer(
+        "counted",
+        row(2),
+        model_version="1",
+        request_id="my request",
+        sequence_id=7,
+        sequence_start=True,
+        sequence_end=True,
+        priority=2,
+        timeout=5_000_000,
+        headers={"x-asked-by": "a test"},
+        parameters={"text": "ü", "number": -3, "truth": True},
+    )
+    response = answer.get_response()
+    assert (response.id, response.model_name, response.model_version) == ("my request", "counted", "1")
+    assert answer.as_numpy("OUTPUT0").tolist() == [[2, 2, 2]]
+
+
+def pending(server: Serving) -> str:
+    """Return how many requests wait for the slow model that nobody waits for."""
+    (line,) = (one for one in server.metrics().splitlines() if one.startswith(_PENDING))
+    return line.removeprefix(_PENDING)
+
+
+def wait_for_pending(server: Serving, count: int) -> None:
+    deadline_s = time.monotonic() + 10
+    while pending(server) != str(count):
+        assert time.monotonic() < deadline_s, pending(server)
+        time.sleep(0.01)
+
+
+def test_a_request_is_cancelled(triton_server: Serving) -> None:
+    """Two for a model that takes its time for each: the second waits for the first, and is withdrawn."""
+    answers: queue.Queue[Any] = queue.Queue()
+    with tritonclient.grpc.InferenceServerClient(triton_server.grpc) as client:
+        asked = [client.async_infer("left", row(), lambda **answer: answers.put(answer["error"])) for _ in range(2)]
+        wait_for_pending(triton_server, 1)
+        for one in asked:
+            one.cancel()
+        for _ in asked:
+            assert answers.get(timeout=30).status() == "StatusCode.CANCELLED"
+        wait_for_pending(triton_server, 0)
+
+
+def test_a_stream_is_cancelled(triton_server: Serving) -> None:
+    errors: queue.Queue[Any] = queue.Queue()
+    with tritonclient.grpc.InferenceServerClient(triton_server.grpc) as client:
+        client.start_stream(lambda **answer: errors.put(answer["error"]))
+        for _ in range(3):
+            client.async_stream_infer("left", row())
+        wait_for_pending(triton_server, 2)
+        client.stop_stream(cancel_requests=True)
+        assert errors.get(timeout=30).status() == "StatusCode.CANCELLED"
+        wait_for_pending(triton_server, 0)
+
+
+def test_an_asyncio_stream_is_cancelled(triton_server: Serving) -> None:
+    async def ask(client: Any) -> None:
+        answers = client.stream_infer(_each([{"model_name": "left", "inputs": row()}] * 3))
+        first = asyncio.ensure_future(anext(answers))
+        await asyncio.to_thread(wait_for_pending, triton_server, 2)
+        assert answers.cancel() is True
+        with pytest.raises(asyncio.CancelledError):
+            await first
+
+    with AioClient(triton_server.grpc) as client:
+        client.run(ask)
+    wait_for_pending(triton_server, 0)
+
+
+def test_basic_authentication_by_a_plugin_goes_with_each_call(triton_server: Serving) -> None:
+    """A server without keys lets it pass."""
+    with tritonclient.grpc.InferenceServerClient(triton_server.grpc) as client:
+        client.register_plugin(BasicAuth("somebody", "secret"))
+        assert client.is_server_ready()
+        assert client.infer("counted", row(3)).as_numpy("OUTPUT0").tolist() == [[3, 3, 3]]
 
 
 def test_settings_of_the_log_are_told_and_changed(client: Any) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """System shared memory with tritonclient's own helper and all of its clients."""
 
+import queue
 import signal
 import subprocess
 import sys
@@ -14,10 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 import tritonclient.grpc
+import tritonclient.grpc.aio
 import tritonclient.http
+import tritonclient.http.aio
 import tritonclient.utils.shared_memory as shm
 from tests.e2e.serving import Serving, serving
-from tests.e2e.triton_models import write_repository
+from tests.e2e.triton_clients import KINDS, BlockingAioClient
+from tests.e2e.triton_models import FAILURE, write_repository
 from tritonclient.utils import InferenceServerException, serialize_byte_tensor
 
 _NUMBERS = np.arange(12, dtype=np.float32).reshape(4, 3)
@@ -37,10 +41,15 @@ def protocol(request: pytest.FixtureRequest) -> Any:
     return tritonclient.http if request.param == "http" else tritonclient.grpc
 
 
-@pytest.fixture
-def client(protocol: Any, server: Serving) -> Iterator[Any]:
+@pytest.fixture(params=KINDS)
+def client(request: pytest.FixtureRequest, protocol: Any, server: Serving) -> Iterator[Any]:
+    """Any of tritonclient's four clients."""
     address = server.http if protocol is tritonclient.http else server.grpc
-    with protocol.InferenceServerClient(address) as made:
+    with (
+        BlockingAioClient(address, tritonclient.http.aio if protocol is tritonclient.http else tritonclient.grpc.aio)
+        if request.param == "aio"
+        else protocol.InferenceServerClient(address)
+    ) as made:
         yield made
         made.unregister_system_shared_memory()
 
@@ -65,6 +74,11 @@ def refusal(call: Any, *arguments: Any, **options: Any) -> tuple[str, str]:
     with pytest.raises(InferenceServerException) as caught:
         call(*arguments, **options)
     return str(caught.value.status()), str(caught.value.message())
+
+
+def maps(server: Serving) -> str:
+    """Return what the server has mapped."""
+    return Path(f"/proc/{server.process.pid}/maps").read_text(encoding="utf-8")
 
 
 def in_region(protocol: Any, shape: list[int], place: tuple[Any, ...], datatype: str = "FP32") -> Any:
@@ -231,9 +245,42 @@ def test_of_a_client_that_dies_nothing_is_left_but_its_registration(client: Any,
     died = subprocess.run([sys.executable, "-c", _DYING_CLIENT, server.http, key], check=False)
     assert died.returncode == -signal.SIGKILL
     assert names(client) == ["r"]
-    assert key in Path(f"/proc/{server.process.pid}/maps").read_text(encoding="utf-8")
+    assert key in maps(server)
     client.unregister_system_shared_memory("r")
-    assert key not in Path(f"/proc/{server.process.pid}/maps").read_text(encoding="utf-8")
+    assert key not in maps(server)
+
+
+def test_a_region_that_a_stream_has_used_is_unmapped_once_it_is_unregistered(server: Serving) -> None:
+    """At once, although the stream is still open, and not when the garbage collector comes by."""
+    answers: queue.Queue[Any] = queue.Queue()
+    with memory(64) as (handle, key), tritonclient.grpc.InferenceServerClient(server.grpc) as client:
+        shm.set_shared_memory_region(handle, [_NUMBERS[0]])
+        client.register_system_shared_memory("streamed", key, 64)
+        client.start_stream(lambda result, error: answers.put((result, error)))
+        asked = [in_region(tritonclient.grpc, [1, 3], ("streamed", 12))]
+        wanted = [into_region(tritonclient.grpc, ("streamed", 12, 32))]
+        for model in ("identity_fp32", "failing", "identity_fp32"):
+            client.async_stream_infer(model, asked, outputs=wanted)
+        assert [str(answers.get(timeout=30)[1]) for _ in range(3)] == ["None", FAILURE, "None"]
+        assert shm.get_contents_as_numpy(handle, np.float32, [3], offset=32).tolist() == _NUMBERS[0].tolist()
+        client.unregister_system_shared_memory("streamed")
+        assert key not in maps(server)
+        client.stop_stream()
+
+
+@pytest.mark.parametrize(("model", "place"), [("failing", ("failed", 12, 32)), ("identity_fp32", ("failed", 12, 60))])
+def test_a_region_of_a_failure_that_ends_the_stream_is_unmapped_once_it_is_unregistered(
+    server: Serving, model: str, place: tuple[Any, ...]
+) -> None:
+    answers: queue.Queue[Any] = queue.Queue()
+    with memory(64) as (_, key), tritonclient.grpc.InferenceServerClient(server.grpc) as client:
+        client.register_system_shared_memory("failed", key, 64)
+        client.start_stream(lambda **answer: answers.put(answer["error"]), headers={"triton_grpc_error": "true"})
+        asked = [in_region(tritonclient.grpc, [1, 3], ("failed", 12))]
+        client.async_stream_infer(model, asked, outputs=[into_region(tritonclient.grpc, place)])
+        assert answers.get(timeout=30) is not None
+        client.unregister_system_shared_memory("failed")
+        assert key not in maps(server)
 
 
 def test_the_extension_is_announced(client: Any) -> None:

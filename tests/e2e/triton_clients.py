@@ -2,24 +2,35 @@
 """tritonclient's two HTTP clients behind one face, so that a test runs with both."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import tritonclient.http
 import tritonclient.http.aio
 from tritonclient.http import InferInput, InferRequestedOutput, InferResult
 
+T = TypeVar("T")
 KINDS = ("sync", "aio")
 
 
 class BlockingAioClient:
-    """The asyncio client on a loop of its own: every call waits for its answer."""
+    """One of the asyncio clients, that of `package`, on a loop of its own: every call waits for its answer."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, package: Any = tritonclient.http.aio) -> None:
         self._runner = asyncio.Runner()
-        self._client = self._runner.run(_new_aio_client(url))
+        self._client = self._runner.run(_new_aio_client(url, package))
+
+    def __enter__(self) -> "BlockingAioClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def run(self, use: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+        """Run a coroutine with the client itself on the loop."""
+        return self._runner.run(use(self._client))
 
     def close(self) -> None:
         """Close the client, then its loop."""
@@ -84,8 +95,8 @@ def _aio_at_once(url: str, count: int, model: str, options: dict[str, Any]) -> "
     return asyncio.run(ask())
 
 
-async def _new_aio_client(url: str) -> Any:
-    return tritonclient.http.aio.InferenceServerClient(url)
+async def _new_aio_client(url: str, package: Any) -> Any:
+    return package.InferenceServerClient(url)
 
 
 async def _awaited(awaitable: Any) -> Any:

@@ -42,6 +42,7 @@ def write_repository(repository: Path) -> None:
         "{ default_timeout_microseconds: 20000000 allow_timeout_override: true } }",
         parameters={"kind": "delay", "delay_us": "1000000"},
     )
+    builtin(repository, "left", max_batch_size=1, parameters={"kind": "delay", "delay_us": "500000"})
     builtin(repository, "failing", parameters={"kind": "fail", "message": FAILURE})
     builtin(repository, "counted")
     builtin(repository, "wide", dims="-1")

@@ -61,6 +61,13 @@ def test_a_batch_beyond_the_largest_preferred_size_does_not_wait() -> None:
     assert batching(preferred=(2,), delay_ns=10**9).plan(waiting(3), 0) == Plan(1)
 
 
+def test_the_delay_counts_from_the_oldest_which_need_not_be_the_first() -> None:
+    line = [_pending(1, "a", 50), _pending(1, "a", 10), _pending(1, "b", 0)]
+    assert batching(delay_ns=100).plan(line[:2], 60) == Plan(0, 50)
+    assert batching(delay_ns=100).plan(line[:2], 110) == Plan(2)
+    assert batching(delay_ns=100).plan(line, 60) == Plan(2)
+
+
 def test_the_policy_is_read_off_the_config() -> None:
     config = ModelConfig(max_batch_size=16)
     config.dynamic_batching.preferred_batch_size.extend([4, 8])

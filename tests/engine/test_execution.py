@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows go in together and come out to whom they belong, or not at all."""
 
+import gc
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -76,6 +78,24 @@ def test_a_models_own_error_keeps_its_class_and_text() -> None:
     results = run(refuse, np.zeros((1, 2), np.float32)).results
     assert isinstance(results, UnavailableError)
     assert str(results) == "not today"
+
+
+def test_a_failure_holds_no_inputs() -> None:
+    """Not even until the garbage collector comes by: they may be much, or views of memory that is to be unmapped."""
+
+    def refuse(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        raise UnavailableError("not today")
+
+    array = np.zeros((1, 2), np.float32)
+    held = weakref.ref(array)
+    gc.disable()
+    try:
+        results = run(refuse, array).results
+        del array
+        assert held() is None
+    finally:
+        gc.enable()
+    assert isinstance(results, UnavailableError)
 
 
 def test_an_unexpected_exception_does_not_tell_the_client_its_text() -> None:

@@ -35,11 +35,6 @@ _UNSUPPORTED = (
         lambda config: config.model_transaction_policy.decoupled,
     ),
     _Feature("the response cache", "response_cache.enable", lambda config: config.response_cache.enable),
-    _Feature(
-        "request priorities",
-        "dynamic_batching.priority_levels",
-        lambda config: config.dynamic_batching.priority_levels > 1,
-    ),
     _Feature("ragged batching", "input", lambda config: any(tensor.allow_ragged_batch for tensor in config.input)),
     _Feature("batch inputs", "batch_input", lambda config: bool(config.batch_input)),
     _Feature("batch outputs", "batch_output", lambda config: bool(config.batch_output)),

@@ -7,6 +7,7 @@ Mirrors Triton's `DynamicBatchScheduler::GetDynamicBatch`. Rows are counted, not
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 from naiad.config.proto import ModelConfig
@@ -31,7 +32,7 @@ class BatchPolicy(Protocol):
         """Whether `plan` would take a single request at once."""
 
     def plan(self, waiting: Iterable[Pending], now_ns: int) -> Plan:
-        """Decide about `waiting` (oldest first, not empty) at `now_ns`; an instance is free."""
+        """Decide about `waiting` (in the order of service, not empty) at `now_ns`; an instance is free."""
 
 
 class OneByOne:
@@ -40,7 +41,7 @@ class OneByOne:
     is_immediate = True
 
     def plan(self, waiting: Iterable[Pending], now_ns: int) -> Plan:
-        """Take the oldest."""
+        """Take the first."""
         return Plan(1)
 
 
@@ -75,12 +76,11 @@ class DynamicBatching:
         """Take the longest run of compatible requests, unless waiting for a preferred size may still pay."""
         rows = count = best = 0
         key: tuple[object, ...] | None = None
-        oldest_ns = now_ns
         is_closed = False
         for pending in waiting:
             bound = pending.bound
             if key is None:
-                key, oldest_ns = bound.batch_key, pending.queued_ns
+                key = bound.batch_key
             elif bound.batch_key != key or rows + bound.rows > self.max_rows:
                 is_closed = True
                 break
@@ -90,7 +90,9 @@ class DynamicBatching:
                 best = count
         if best:
             return Plan(best)
-        if is_closed or rows >= max(self.preferred_rows, default=self.max_rows):
+        if is_closed or not self.max_delay_ns or rows >= max(self.preferred_rows, default=self.max_rows):
             return Plan(count)
+        # The oldest need not be the first one: there are priorities.
+        oldest_ns = min(pending.queued_ns for pending in islice(waiting, count))
         left_ns = oldest_ns + self.max_delay_ns - now_ns
         return Plan(count) if left_ns <= 0 else Plan(0, left_ns)

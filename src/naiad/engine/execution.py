@@ -44,7 +44,7 @@ def execute(instance: ModelInstance, signature: Signature, batch: Sequence[Bound
         infer_end_ns = time.monotonic_ns()
         results = _split(arrays, signature, batch)
     except NaiadError as error:
-        results = error
+        results = error.with_traceback(None)  # it holds this frame, and with it the error and the inputs: a circle
     except BaseException as error:  # noqa: BLE001 - the boundary named above: SystemExit would end the thread in silence
         _log.exception("model '%s' failed", signature.model)
         results = InternalError(f"model '{signature.model}' failed with {type(error).__name__}; see the server's log")

@@ -15,7 +15,7 @@ from naiad.engine.batching import BatchPolicy, DynamicBatching, OneByOne
 from naiad.engine.instances import InstanceThread, Mailbox
 from naiad.engine.loop import Clock, Loop
 from naiad.engine.pending import OnResponse, Pending
-from naiad.engine.queue import QueuePolicy, RequestQueue
+from naiad.engine.queue import RequestQueue
 from naiad.engine.scheduler import Scheduler
 from naiad.engine.signature import Signature
 from naiad.engine.tracing import note_start, noting_responses
@@ -73,7 +73,7 @@ class Model:
         self._statistics = StatisticsRecorder(runtime.metrics)
         self._scheduler = Scheduler(
             policy=_batch_policy(config),
-            queue=RequestQueue(QueuePolicy.from_config(config)),
+            queue=RequestQueue.from_config(config),
             instances=instances,
             statistics=self._statistics,
             loop=runtime.loop,

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The requests that wait for an instance, and the policy that limits how many and how long.
+"""The requests that wait for an instance, by priority, and the policies that limit how many and how long.
 
-A state machine: it is told the time, and it returns what has expired. Mirrors Triton's `PolicyQueue`.
+A state machine: it is told the time, and it returns what has expired. Mirrors Triton's `PriorityQueue`.
 """
 
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from naiad.config.proto import ModelConfig, model_config_pb2
 from naiad.engine.pending import Pending
@@ -27,9 +28,8 @@ class QueuePolicy:
     is_delayed: bool = False
 
     @classmethod
-    def from_config(cls, config: ModelConfig) -> "QueuePolicy":
-        """Read the default queue policy of a config's `dynamic_batching`."""
-        policy = config.dynamic_batching.default_queue_policy
+    def of(cls, policy: model_config_pb2.ModelQueuePolicy) -> "QueuePolicy":
+        """Read one of the queue policies of a config's `dynamic_batching`."""
         return cls(
             max_size=policy.max_queue_size,
             timeout_ns=policy.default_timeout_microseconds * 1000,
@@ -45,70 +45,119 @@ class QueuePolicy:
         return self.timeout_ns
 
 
-class RequestQueue:
-    """First in, first out, with a limit on size and on waiting.
+class _Level:
+    """The waiting requests of one priority: those in time, and those that are `delayed`."""
 
-    Requests that waited too long under DELAY stay in a second line, which is served when the first is empty.
-    """
+    __slots__ = ("delayed", "policy", "waiting")
 
     def __init__(self, policy: QueuePolicy) -> None:
-        self._policy = policy
-        self._waiting: deque[Pending] = deque()
-        self._delayed: deque[Pending] = deque()
+        self.policy = policy
+        self.waiting: deque[Pending] = deque()
+        self.delayed: deque[Pending] = deque()
+
+    def expiry_ns(self, pending: Pending) -> int:
+        return pending.queued_ns + self.policy.timeout_of(pending)
+
+    def expire(self, now_ns: int) -> list[Pending]:
+        """Return those that are refused now, no longer here."""
+        late = [pending for pending in self.waiting if self.expiry_ns(pending) <= now_ns]
+        for pending in late:
+            self.waiting.remove(pending)
+        if self.policy.is_delayed:
+            self.delayed.extend(late)
+            return []
+        return late
+
+
+class RequestQueue:
+    """First in, first out, among requests of equal priority; with a limit on size and on waiting for each priority.
+
+    `policies` are those of the levels of priority, of which level 1, the first, is served first. A request that names
+    none of them is on the `default_level`. Requests that waited too long under DELAY stay in a second line of their
+    level, which is served when the first is empty.
+    """
+
+    def __init__(self, *policies: QueuePolicy, default_level: int = 1) -> None:
+        self._levels = tuple(_Level(policy) for policy in policies)
+        self._default = self._levels[default_level - 1]
+        self._lines = tuple(line for level in self._levels for line in (level.waiting, level.delayed))
+        self._with_timeout = tuple(level for level in self._levels if level.policy.timeout_ns)
+        self._count = 0
+
+    @classmethod
+    def from_config(cls, config: ModelConfig) -> "RequestQueue":
+        """Make the queue that a config's `dynamic_batching` asks for."""
+        batching = config.dynamic_batching
+        default, of_level = batching.default_queue_policy, batching.priority_queue_policy
+        if not batching.priority_levels:
+            return cls(QueuePolicy.of(default))
+        levels = range(1, batching.priority_levels + 1)
+        return cls(
+            *(QueuePolicy.of(of_level.get(level, default)) for level in levels),
+            default_level=batching.default_priority_level,
+        )
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._delayed)
+        return self._count
 
     def __iter__(self) -> Iterator[Pending]:
-        """Iterate over the line that is served now, oldest first."""
-        return iter(self._waiting or self._delayed)
+        """Iterate over all that wait, in the order in which they are served."""
+        return chain.from_iterable(self._lines)
 
     def add(self, pending: Pending, now_ns: int) -> None:
         """Let `pending` wait.
 
         Raises:
-            UnavailableError: the queue is full.
+            UnavailableError: its level of the queue is full.
         """
-        limit = self._policy.max_size
-        if limit and len(self) >= limit:
+        level = self._level_of(pending)
+        limit = level.policy.max_size
+        if limit and len(level.waiting) + len(level.delayed) >= limit:
             raise UnavailableError(f"{id_prefix(pending.request.id)}Exceeds maximum queue size")
         pending.queued_ns = now_ns
-        self._waiting.append(pending)
+        level.waiting.append(pending)
+        self._count += 1
 
     def take(self, count: int) -> list[Pending]:
-        """Remove and return the first `count` of the line that is served now."""
-        line = self._waiting or self._delayed
-        return [line.popleft() for _ in range(count)]
+        """Remove and return the first `count`."""
+        taken: list[Pending] = []
+        for line in self._lines:
+            taken += [line.popleft() for _ in range(min(count - len(taken), len(line)))]
+            if len(taken) == count:
+                break
+        self._count -= len(taken)
+        return taken
 
     def remove(self, pending: Pending) -> bool:
         """Remove `pending` wherever it waits; false if it does not."""
-        for line in (self._waiting, self._delayed):
+        level = self._level_of(pending)
+        for line in (level.waiting, level.delayed):
             if pending in line:
                 line.remove(pending)
+                self._count -= 1
                 return True
         return False
 
     def expire(self, now_ns: int) -> list[Pending]:
         """Return those that waited too long and are refused now; under DELAY move them behind instead."""
-        if not self._policy.timeout_ns:
+        if not self._with_timeout:
             return []
-        late = [p for p in self._waiting if p.queued_ns + self._policy.timeout_of(p) <= now_ns]
-        for pending in late:
-            self._waiting.remove(pending)
-        if self._policy.is_delayed:
-            self._delayed.extend(late)
-            return []
+        late = [pending for level in self._with_timeout for pending in level.expire(now_ns)]
+        self._count -= len(late)
         return late
 
     def next_expiry_ns(self) -> int | None:
         """Return when the next request will have waited too long, or None if none will."""
-        if not self._policy.timeout_ns or not self._waiting:
+        if not self._with_timeout:
             return None
-        return min(p.queued_ns + self._policy.timeout_of(p) for p in self._waiting)
+        return min(
+            (level.expiry_ns(pending) for level in self._with_timeout for pending in level.waiting), default=None
+        )
 
     def clear(self) -> list[Pending]:
         """Remove and return all."""
-        everything = [*self._waiting, *self._delayed]
-        self._waiting.clear()
-        self._delayed.clear()
-        return everything
+        return self.take(self._count)
+
+    def _level_of(self, pending: Pending) -> _Level:
+        priority = pending.request.priority
+        return self._levels[priority - 1] if 0 < priority <= len(self._levels) else self._default

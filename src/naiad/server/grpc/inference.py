@@ -84,7 +84,11 @@ def _answer(
 
 
 class _Entry:
-    """One request of a stream: `answers` wait for their turn until `done`."""
+    """One request of a stream: `answers` wait for their turn until `done`.
+
+    It has a `ticket` while it is under way only: ticket and entry make a circle, and in it are the request's message or
+    views of shared memory, which are not to be left to the garbage collector.
+    """
 
     __slots__ = ("answers", "done", "fault", "model", "request", "shared", "ticket", "trace")
 
@@ -151,10 +155,12 @@ class InferenceStream:
             self._in_order.append(entry)
         self._under_way.add(entry)
         try:
-            entry.ticket = self._dataplane.infer(model, request, partial(self._on_response, entry), entry.trace)
+            ticket = self._dataplane.infer(model, request, partial(self._on_response, entry), entry.trace)
         except NaiadError:
             self._under_way.discard(entry)
             raise
+        if entry in self._under_way:  # else it is answered already
+            entry.ticket = ticket
 
     def _on_response(self, entry: _Entry, response: InferResponse | NaiadError) -> None:
         self._call.run(self._take_response, entry, response)
@@ -165,6 +171,7 @@ class InferenceStream:
             return
         if isinstance(response, NaiadError) or response.final:
             self._under_way.discard(entry)
+            entry.ticket = None
         if isinstance(response, NaiadError):
             self._fail(entry, response, (entry.request.declaration.model_name, model.version))
         else:
@@ -200,7 +207,8 @@ class InferenceStream:
         elif entry.decoupled:
             self._call.fail(error)
         else:
-            entry.fault, entry.done = error, True
+            # Its traceback may hold the frame that holds the entry: another circle.
+            entry.fault, entry.done = error.with_traceback(None), True
             self._send_in_order()
 
     def _put(self, entry: _Entry, encoded: EncodedMessage, final: bool) -> None:
@@ -254,7 +262,8 @@ class InferenceStream:
         self._under_way.clear()
         self._in_order.clear()
         for entry in under_way:
-            if entry.ticket is not None:
-                entry.ticket.cancel()
+            ticket, entry.ticket = entry.ticket, None
+            if ticket is not None:
+                ticket.cancel()
         for entry in (*under_way, *in_order):
             entry.end_trace()
