@@ -346,3 +346,12 @@ def test_settings_of_the_log_are_told_and_changed(client: Any) -> None:
     assert changed["log_warning"] == {"bool_param": False}
     changed = client.update_log_settings({"log_warning": True}, as_json=True)["settings"]
     assert changed["log_warning"] == {"bool_param": True}
+
+
+def test_settings_of_traces_are_told_and_changed(client: Any) -> None:
+    settings = client.get_trace_settings(as_json=True)
+    assert settings["settings"]["trace_level"] == {"value": ["OFF"]}
+    changed = client.update_trace_settings("counted", {"trace_rate": "5"}, as_json=True)["settings"]
+    assert changed["trace_rate"] == {"value": ["5"]}
+    assert client.get_trace_settings(as_json=True) == settings
+    assert client.update_trace_settings("counted", {"trace_rate": None}, as_json=True) == settings
