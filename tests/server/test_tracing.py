@@ -293,7 +293,7 @@ class TestOpenTelemetry:
 
     def test_a_server_without_the_libraries_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "naiad.telemetry.traces.spans", None)
-        with pytest.raises(UnsupportedError, match=r"pip install 'naiad\[opentelemetry\]'"):
+        with pytest.raises(UnsupportedError, match=r'pip install "naiad\[opentelemetry\]"'):
             Tracing(TraceOptions(mode="opentelemetry"), "naiad")
 
     def test_the_environment_sets_the_processor(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,7 @@ def _destination(settings: TraceSettings, service_name: str) -> Destination:
     except ImportError as error:
         raise UnsupportedError(
             f"--trace-config=mode=opentelemetry needs libraries that are not installed ({error}); install them with "
-            "pip install 'naiad[opentelemetry]'"
+            'pip install "naiad[opentelemetry]"'
         ) from error
     return SpanExport.to_collector(settings.exporter, service_name)
 
