@@ -32,8 +32,8 @@ class Sink(Protocol):
 class Tracer:
     """Says of each request whether it is traced; `is_active` is false where none of any model is.
 
-    `settings` are those at the start of the server, to which a cleared setting returns. In Triton's order of
-    precedence a model's own settings come first, then those for all models.
+    `settings` are those at the start of the server, to which a cleared setting returns. A model's own settings come
+    before those for all models.
     """
 
     __slots__ = ("_all", "_given", "_initial", "_number", "_own", "_sink", "is_active")
@@ -46,6 +46,7 @@ class Tracer:
         self._given: dict[str, TraceChanges] = {}
         self._own: dict[str, _Sampler] = {}
         self.is_active = bool(settings.levels)
+        _warn_of_tensors(settings)
 
     def settings(self, model: str = "") -> TraceSettings:
         """Return the settings for a model, or those for all; `count` is how many traces are still to come."""
@@ -114,6 +115,10 @@ def _check(settings: TraceSettings) -> None:
     reason = objection(settings)
     if reason is not None:
         raise InvalidArgumentError(f"Attempting to set invalid trace setting :{reason}")
+    _warn_of_tensors(settings)
+
+
+def _warn_of_tensors(settings: TraceSettings) -> None:
     if "TENSORS" in settings.levels and settings.mode == "opentelemetry":
         _log.warning("Tensor level tracing is not supported by the mode: opentelemetry")
 
