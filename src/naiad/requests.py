@@ -2,15 +2,18 @@
 """What is asked and what is answered: frozen values, without any protocol in them.
 
 Tuples, because one of each is made for every request. HTTP, gRPC and the in-process API all build an
-`InferRequest` and get `InferResponse`s back. May import numpy and `tensors`.
+`InferRequest` and get `InferResponse`s back. May import numpy, `errors` and `tensors`.
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
+from naiad.errors import NaiadError
 from naiad.tensors import Array
 
 ParameterValue = str | int | bool | float
+NO_PARAMETERS: Mapping[str, ParameterValue] = MappingProxyType({})
 
 
 class InputTensor(NamedTuple):
@@ -86,7 +89,10 @@ class InferRequest(NamedTuple):
 
 
 class InferResponse(NamedTuple):
-    """One response to a request; a decoupled model gives several, of which the last has `final` set."""
+    """One response to a request; a decoupled model gives several, of which the last has `final` set.
+
+    A decoupled model may fail at a response and go on with the next: then `error` is there, and no outputs.
+    """
 
     model_name: str
     model_version: str
@@ -95,6 +101,7 @@ class InferResponse(NamedTuple):
     parameters: Mapping[str, ParameterValue] = {}
     final: bool = True
     timing: RequestTiming | None = None
+    error: NaiadError | None = None
 
     def output(self, name: str) -> Array:
         """Return the data of the output called `name`.

@@ -127,6 +127,23 @@ class BatchStatistics:
 
 
 @dataclass(frozen=True, slots=True)
+class ResponseStatistics:
+    """Responses that came as the so-manieth to their requests.
+
+    `compute_infer` is from the response before, or the start, to when the model gave it, `compute_output` until it was
+    ready to go; `success` and `fail` are both of it. `empty_response` are those that only said that there were no more,
+    `cancel` those that ended a request whose client had gone.
+    """
+
+    compute_infer: Duration
+    compute_output: Duration
+    success: Duration
+    fail: Duration
+    empty_response: Duration
+    cancel: Duration
+
+
+@dataclass(frozen=True, slots=True)
 class Histogram:
     """How many durations were up to each of `bounds_ms` and above the bound before it, and the sum of all.
 
@@ -154,7 +171,7 @@ class ModelStatistics:
     `inference_count` counts rows, `execution_count` executions; `last_inference_ms` is epoch milliseconds, 0 if
     never. `failures` counts failed requests by Prometheus reason (REJECTED, CANCELED, BACKEND, OTHER). `first_response`
     and `summaries` (by part: request, queue, compute_input, ...) are there where `--metrics-config` asks for them.
-    `tags` are the config's `metric_tags`.
+    `responses`, of a decoupled model, are in the order of their numbers, from 0. `tags` are the config's `metric_tags`.
     """
 
     name: str
@@ -171,6 +188,7 @@ class ModelStatistics:
     cache_hit: Duration = Duration()
     cache_miss: Duration = Duration()
     batches: tuple[BatchStatistics, ...] = ()
+    responses: tuple[ResponseStatistics, ...] = ()
     failures: Mapping[str, int] = field(default_factory=dict)
     pending_request_count: int = 0
     load_duration_ns: int = 0

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.abuse.victim import HEALTH, Victim, infer_request, read_response, write_repository
+from tests.abuse.victim import HEALTH, Victim, events_request, infer_request, read_response, write_repository
 from tests.e2e.serving import serving
 
 READ_TIMEOUT_S = 2
@@ -50,6 +50,9 @@ def _served(folder: Path, *flags: str) -> Iterator[Victim]:
             for request in (HEALTH, infer_request(400_000), infer_request(4, "slow")):
                 client.sendall(request)
                 assert read_response(client)[0] == 200
+            client.sendall(events_request(1, 0))
+            while not client.recv(1000).endswith(b"0\r\n\r\n"):
+                pass
         yield victim
 
 

@@ -12,6 +12,7 @@ from tests.abuse.conftest import READ_TIMEOUT_S
 from tests.abuse.victim import (
     HEALTH,
     Victim,
+    events_request,
     head,
     infer_request,
     read_all,
@@ -190,3 +191,35 @@ def test_who_vanishes_before_the_answer_leaves_nothing(victim: Victim) -> None:
         client.sendall(infer_request(4, "slow"))
         assert read_response(client)[0] == 200
         assert time.monotonic() - started_s < 5
+
+
+def test_who_vanishes_within_a_stream_of_events_leaves_nothing(victim: Victim, is_soak: bool) -> None:
+    """Each has a thread of the model at work, which is to end long before it has said all."""
+    before = victim.threads()
+    for _ in range(10 if is_soak else 2):
+        with many(victim, 20) as clients:
+            for client in clients:
+                client.sendall(events_request(10_000, 20))
+            for client in clients:
+                assert client.recv(1000)
+                vanish(client)
+    victim.check_threads_end(before)
+
+
+def test_who_never_reads_its_events_fills_no_memory(victim: Victim, is_soak: bool) -> None:
+    """Each asks for some 7 MB of events; the model waits once a small part of them is unread."""
+    before, count = victim.threads(), 50 if is_soak else 10
+    with victim.peak_mib() as peak_mib, many(victim, count) as clients:
+        resident_mib = victim.footprint().resident_mib
+        for client in clients:
+            client.sendall(events_request(100_000, 0))
+        for client in clients:
+            assert client.recv(1000)
+        for _ in range(20):
+            victim.check_serves()
+        # Of that, 3 MiB are the request itself.
+        assert peak_mib() - resident_mib < 6 * count
+        assert victim.threads() >= before + count
+        for client in clients:
+            vanish(client)
+    victim.check_threads_end(before)

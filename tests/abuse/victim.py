@@ -29,10 +29,17 @@ parameters {{ key: "delay_us" value {{ string_value: "100000" }} }}
 
 
 def write_repository(repository: Path) -> None:
-    """Write two models, `echo` at once and `slow` after a tenth of a second: FP32 of any length, given back."""
+    """Write two models, `echo` at once and `slow` after a tenth of a second: FP32 of any length, given back.
+
+    A third one, `repeat`, is decoupled: a response for each element.
+    """
     for name, kind in (("echo", "identity"), ("slow", "delay")):
         (repository / name / "1").mkdir(parents=True)
         (repository / name / "config.pbtxt").write_text(_MODEL.format(kind=kind))
+    (repository / "repeat" / "1").mkdir(parents=True)
+    (repository / "repeat" / "config.pbtxt").write_text(
+        'backend: "builtin" parameters { key: "kind" value { string_value: "repeat" } }'
+    )
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,17 @@ class Victim:
         resident = int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
         return Footprint(sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir()), resident)
 
+    def threads(self) -> int:
+        """Return how many threads the server has now."""
+        return sum(1 for _ in Path(f"/proc/{self.pid}/task").iterdir())
+
+    def check_threads_end(self, before: int) -> None:
+        """Assert that the server has no more threads than `before`, soon."""
+        deadline_s = time.monotonic() + SETTLE_S
+        while (now := self.threads()) > before:
+            assert time.monotonic() < deadline_s, f"now {now}, before {before}"
+            time.sleep(0.02)
+
     @contextmanager
     def peak_mib(self) -> Iterator[Callable[[], float]]:
         """Yield a function that tells the highest resident memory since the beginning of the block."""
@@ -140,6 +158,13 @@ def infer_request(elements: int, model: str = "echo", *, is_binary: bool = False
     asked = ',"parameters":{"binary_data_output":true}' if is_binary else ""
     body = f'{{"inputs":[{{"name":"X","shape":[{elements}],"datatype":"FP32","data":[{data}]}}]{asked}}}'.encode()
     return head(len(body), model=model) + body
+
+
+def events_request(count: int, delay_ms: int) -> bytes:
+    """Return a request for so many events of the decoupled model, with a pause before each."""
+    body = json.dumps({"IN": [1] * count, "DELAY": [delay_ms] * count, "WAIT": 0}).encode()
+    start = "POST /v2/models/repeat/generate_stream HTTP/1.1"
+    return "\r\n".join((start, "Host: h", f"Content-Length: {len(body)}", "", "")).encode() + body
 
 
 HEALTH = b"GET /v2/health/ready HTTP/1.1\r\nHost: h\r\n\r\n"

@@ -13,7 +13,6 @@ from naiad.config.support import unsupported_features
         ('platform: "ensemble"', "an ensemble", "platform"),
         ("ensemble_scheduling { }", "an ensemble", "ensemble_scheduling"),
         ("sequence_batching { }", "sequence batching", "sequence_batching"),
-        ("model_transaction_policy { decoupled: true }", "a decoupled model", "model_transaction_policy.decoupled"),
         ("response_cache { enable: true }", "the response cache", "response_cache.enable"),
         ("input { allow_ragged_batch: true }", "ragged batching", "input"),
         ("batch_input { }", "batch inputs", "batch_input"),
@@ -37,7 +36,7 @@ def test_unsupported_feature_is_named_with_its_line(text: str, feature: str, fie
         "",
         "max_batch_size: 4 dynamic_batching { preserve_ordering: true priority_levels: 1 default_priority_level: 1 }",
         "max_batch_size: 4 dynamic_batching { priority_levels: 3 default_priority_level: 2 }",
-        "model_transaction_policy { decoupled: false } response_cache { enable: false }",
+        "model_transaction_policy { decoupled: true } response_cache { enable: false }",
         "instance_group { rate_limiter { priority: 1 } }",
     ],
 )

@@ -120,6 +120,23 @@ MODELS = (
         code="addsub",
         more=_ONE_INSTANCE,
     ),
+    Model(
+        "repeat",
+        [Tensor("IN", "INT32", (-1,)), Tensor("DELAY", "UINT32", (-1,)), Tensor("WAIT", "UINT32", (1,))],
+        [Tensor("OUT", "INT32", (1,)), Tensor("IDX", "UINT32", (1,))],
+        code="repeat",
+        parameters={"kind": "repeat", "fail_value": "13", "message": "out of luck"},
+        more=f"model_transaction_policy {{ decoupled: true }} {_ONE_INSTANCE}",
+    ),
+    Model(
+        "parameters",
+        [Tensor("INPUT0", "STRING", (1,))],
+        [Tensor("OUTPUT0", "STRING", (1,))],
+        code="parameters",
+        optional=True,
+        parameters={"kind": "parameters"},
+        more=_ONE_INSTANCE,
+    ),
 )
 
 

@@ -2,6 +2,7 @@
 """What `tritonclient.grpc` can ask of a server, asked with both of its clients."""
 
 import asyncio
+import json
 import queue
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -38,8 +39,10 @@ class AioClient(BlockingAioClient):
     def __init__(self, address: str) -> None:
         super().__init__(address, tritonclient.grpc.aio)
 
-    def stream(self, requests: list[dict[str, Any]]) -> list[tuple[InferResult | None, Exception | None]]:
-        """Send requests over one stream; return the answers."""
+    def stream(
+        self, requests: list[dict[str, Any]], answers_each: int = 1
+    ) -> list[tuple[InferResult | None, Exception | None]]:
+        """Send requests over one stream; return the answers, however many there are."""
 
         async def ask(client: Any) -> list[Any]:
             return [answer async for answer in client.stream_infer(_each(requests))]
@@ -55,13 +58,15 @@ async def _each(requests: list[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]
 class SyncClient(tritonclient.grpc.InferenceServerClient):  # type: ignore[misc]  # it has no annotations
     """The blocking client, with its stream behind one call."""
 
-    def stream(self, requests: list[dict[str, Any]]) -> list[tuple[InferResult | None, Exception | None]]:
+    def stream(
+        self, requests: list[dict[str, Any]], answers_each: int = 1
+    ) -> list[tuple[InferResult | None, Exception | None]]:
         """Send requests over one stream; return the answers."""
         answers: queue.Queue[Any] = queue.Queue()
         self.start_stream(lambda result, error: answers.put((result, error)))
         for request in requests:
             self.async_stream_infer(**request)
-        found = [answers.get(timeout=30) for _ in requests]
+        found = [answers.get(timeout=30) for _ in range(answers_each * len(requests))]
         self.stop_stream()
         return found
 
@@ -82,6 +87,15 @@ def tensor(name: str, array: np.ndarray, datatype: str = "FP32") -> InferInput:
 
 def row(value: float = 1) -> list[InferInput]:
     return [tensor("INPUT0", np.full((1, 3), value, np.float32))]
+
+
+def test_parameters_reach_the_model_and_come_back(client: Any) -> None:
+    parameters = {"text": "ü", "number": -3, "truth": True, "fraction": 0.5}
+    answer = client.infer("parameters", [], parameters=parameters, priority=2)
+    told = answer.get_response().parameters
+    values = told["text"].string_param, told["number"].int64_param, told["truth"].bool_param
+    assert (*values, told["fraction"].double_param, len(told)) == ("ü", -3, True, 0.5, 4)
+    assert json.loads(answer.as_numpy("OUTPUT0")[0]) == parameters
 
 
 def test_health(client: Any) -> None:
@@ -250,6 +264,53 @@ def test_a_stream_of_requests_for_several_models(client: Any) -> None:
         assert result.get_response().parameters["triton_final_response"].bool_param
     assert str(missing[1]) == "Request for unknown model: 'missing' is not found"
     assert str(failing[1]) == FAILURE
+
+
+def repeat(values: list[int], delay_ms: int, request_id: str) -> dict[str, Any]:
+    arrays = {
+        "IN": np.array(values, np.int32),
+        "DELAY": np.full(len(values), delay_ms, np.uint32),
+        "WAIT": np.zeros(1, np.uint32),
+    }
+    inputs = [tensor(name, array, "INT32" if name == "IN" else "UINT32") for name, array in arrays.items()]
+    return {"model_name": "repeat", "inputs": inputs, "request_id": request_id, "enable_empty_final_response": True}
+
+
+def test_a_decoupled_model_answers_each_request_as_often_as_it_likes(client: Any) -> None:
+    answers = client.stream([repeat([1, 2, 3], 30, "a"), repeat([4, 5, 6], 20, "b")], answers_each=4)
+    told: dict[str, list[int | None]] = {"a": [], "b": []}
+    for result, error in answers:
+        assert error is None
+        assert result is not None
+        response = result.get_response()
+        final = response.parameters["triton_final_response"].bool_param
+        told[response.id].append(None if final else int(result.as_numpy("OUT")[0]))
+    end = [None] if isinstance(client, SyncClient) else []  # the asyncio client does not ask for it
+    assert told == {"a": [1, 2, 3, *end], "b": [4, 5, 6, *end]}
+    ids = [result.get_response().id for result, _ in answers if result is not None]
+    assert ids != sorted(ids), "the responses of several requests come between each other"
+
+
+def test_a_client_that_leaves_a_stream_leaves_nothing_behind(triton_server: Serving) -> None:
+    """A withdrawn request ends at once, however long its model would go on."""
+
+    def figures() -> Any:
+        with tritonclient.grpc.InferenceServerClient(triton_server.grpc) as asking:
+            return asking.get_inference_statistics("repeat").model_stats[0].inference_stats.fail.count
+
+    before = figures()
+    for _ in range(5):
+        client = tritonclient.grpc.InferenceServerClient(triton_server.grpc)
+        answers: queue.Queue[Any] = queue.Queue()
+        client.start_stream(lambda result, error, answers=answers: answers.put((result, error)))
+        client.async_stream_infer(**repeat([1] * 10_000, 10, "long"))
+        answers.get(timeout=30)
+        client.stop_stream(cancel_requests=True)
+        client.close()
+    deadline_s = time.monotonic() + 10
+    while figures() - before != 5:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
 
 
 def test_requests_at_once_share_batches_and_get_their_own_rows(triton_server: Serving) -> None:

@@ -201,6 +201,14 @@ def test_a_request_may_say_all_that_the_client_knows(client: Any) -> None:
     assert (response["id"], response["model_name"], response["model_version"]) == ("my request", "add_sub", "1")
 
 
+def test_parameters_reach_the_model_and_come_back(client: Any) -> None:
+    parameters = {"text": "ü", "number": -3, "truth": True, "fraction": 0.5}
+    answer = client.infer("parameters", [], parameters=parameters, priority=2)
+    assert answer.get_response()["parameters"] == parameters
+    assert json.loads(answer.as_numpy("OUTPUT0")[0]) == parameters
+    assert "parameters" not in client.infer("parameters", []).get_response()
+
+
 def test_an_answer_without_request_id_has_none(client: Any) -> None:
     assert "id" not in client.infer("add_sub", pair()).get_response()
 

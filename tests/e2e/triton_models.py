@@ -45,6 +45,8 @@ def write_repository(repository: Path) -> None:
     builtin(repository, "left", max_batch_size=1, parameters={"kind": "delay", "delay_us": "500000"})
     builtin(repository, "failing", parameters={"kind": "fail", "message": FAILURE})
     builtin(repository, "counted")
+    bare(repository, "parameters")
+    bare(repository, "repeat")
     builtin(repository, "wide", dims="-1")
     _add_sub(repository / "add_sub" / "1" / "model.onnx")
     for version in (1, 2, 3):
@@ -81,6 +83,13 @@ def builtin(
     ]
     (folder / "config.pbtxt").write_text("\n".join(lines), encoding="utf-8")
     return folder
+
+
+def bare(repository: Path, kind: str) -> None:
+    """Write a model of the backend `builtin` that brings its inputs and outputs with it, called as its kind."""
+    (repository / kind / "1").mkdir(parents=True)
+    lines = ['backend: "builtin"', f'parameters {{ key: "kind" value {{ string_value: "{kind}" }} }}']
+    (repository / kind / "config.pbtxt").write_text("\n".join(lines), encoding="utf-8")
 
 
 def _add_sub(path: Path) -> None:

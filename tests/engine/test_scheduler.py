@@ -11,7 +11,7 @@ from naiad.engine.execution import Outcome
 from naiad.engine.instances import InstanceThread, OnOutcome
 from naiad.engine.pending import Pending
 from naiad.engine.queue import QueuePolicy, RequestQueue
-from naiad.engine.scheduler import Scheduler
+from naiad.engine.scheduler import MergingScheduler
 from naiad.engine.signature import BoundRequest
 from naiad.errors import InternalError, NaiadError, UnavailableError
 from naiad.requests import InferRequest, InferResponse, RequestTiming
@@ -90,7 +90,7 @@ class Setup:
         self.loop = ManualLoop()
         self.statistics = StatisticsRecorder()
         self.answers: list[tuple[str, InferResponse | NaiadError]] = []
-        self.scheduler = Scheduler(
+        self.scheduler = MergingScheduler(
             policy=policy or OneByOne(),
             queue=RequestQueue(queue or QueuePolicy()),
             instances=[cast(InstanceThread, instance) for instance in instances],

@@ -20,6 +20,7 @@ from naiad.snapshots import (
     ModelMetadata,
     ModelState,
     ModelStatistics,
+    ResponseStatistics,
     ServerMetadata,
     TensorMetadata,
 )
@@ -113,6 +114,14 @@ def test_statistics_have_tritons_members_in_tritons_order() -> None:
         '"response_stats":{},"batch_stats":[{"batch_size":4,'
         f'"compute_input":{first},"compute_infer":{second},"compute_output":{third}}}],"memory_usage":[]}}]}}'
     )
+
+
+def test_responses_have_tritons_members_under_their_number() -> None:
+    row = ResponseStatistics(*(Duration(count, 10 * count) for count in range(1, 7)))
+    (model,) = statistics([ModelStatistics("m", "1", responses=(row, row))])["model_stats"]
+    names = ("compute_infer", "compute_output", "success", "fail", "empty_response", "cancel")
+    expected = {name: {"count": count, "ns": 10 * count} for count, name in enumerate(names, 1)}
+    assert model["response_stats"] == {"0": expected, "1": expected}
 
 
 def test_no_models_no_statistics() -> None:

@@ -11,6 +11,7 @@ from naiad.snapshots import (
     ModelMetadata,
     ModelState,
     ModelStatistics,
+    ResponseStatistics,
     ServerMetadata,
     TensorMetadata,
 )
@@ -66,7 +67,8 @@ def test_statistics() -> None:
     names = ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output", "cache_hit", "cache_miss")
     durations = {name: Duration(i + 1, 10 * i) for i, name in enumerate(names)}
     batch = BatchStatistics(4, Duration(1, 2), Duration(3, 4), Duration(5, 6))
-    given = ModelStatistics("m", "1", 5, 6, 7, batches=(batch,), **durations)  # type: ignore[arg-type]
+    responses = (ResponseStatistics(*(Duration(i + 1, 10 * i) for i in range(6))),)
+    given = ModelStatistics("m", "1", 5, 6, 7, batches=(batch,), responses=responses, **durations)  # type: ignore[arg-type]
     (made,) = service_pb2.ModelStatisticsResponse.FromString(documents.statistics([given])).model_stats
     assert (made.name, made.version, made.last_inference) == ("m", "1", 5)
     assert (made.inference_count, made.execution_count) == (6, 7)
@@ -80,6 +82,11 @@ def test_statistics() -> None:
         (3, 4),
         (5, 6),
     ]
+    ((number, response),) = made.response_stats.items()
+    parts = ("compute_infer", "compute_output", "success", "fail", "empty_response", "cancel")
+    assert number == "0"
+    assert [getattr(response, part).count for part in parts] == [1, 2, 3, 4, 5, 6]
+    assert [getattr(response, part).ns for part in parts] == [0, 10, 20, 30, 40, 50]
 
 
 def test_parsing() -> None:

@@ -2,17 +2,19 @@
 """`naiad.Server`: a whole server inside the process, asked with and without a socket."""
 
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import naiad
-from naiad.errors import InternalError, InvalidArgumentError, NotFoundError, UnavailableError
+from naiad.errors import InternalError, InvalidArgumentError, NotFoundError, UnavailableError, UnsupportedError
 from naiad.server.app import App
 
 IDENTITY = """
@@ -227,3 +229,88 @@ def test_requests_beyond_the_limit_are_refused_and_counted(repository: Path) -> 
         assert rejected in metrics(server)
         first.join()
         assert client.infer("identity", {"X": rows(1)})["Y"].tolist() == rows(1).tolist()
+
+
+class TestStream:
+    """Requests that may be answered any number of times."""
+
+    @pytest.fixture
+    def server(self, repository: Path) -> Iterator[naiad.Server]:
+        for name, more in (("repeat", ""), ("unlucky", _parameter("fail_value", "13") + _parameter("message", "bad"))):
+            write(repository, name, f'backend: "builtin" {_parameter("kind", "repeat")} {more}')
+        write(repository, "parameters", f'backend: "builtin" {_parameter("kind", "parameters")}')
+        with naiad.Server(repository, http_port=0, grpc_port=0, metrics_port=0, exit_timeout_secs=5) as running:
+            yield running
+
+    def test_each_response_is_given_as_it_comes(self, server: naiad.Server) -> None:
+        with server.stream("repeat", repeated(1, 2, 3)) as responses:
+            assert [response.output("OUT").tolist() for response in responses] == [[1], [2], [3]]
+            assert list(responses) == []
+
+    def test_a_model_with_one_answer_gives_one(self, server: naiad.Server) -> None:
+        assert [answer.output("Y").tolist() for answer in server.stream("identity", {"X": rows(2)})] == [
+            rows(2).tolist()
+        ]
+
+    def test_many_responses_come_whole_and_in_order(self, server: naiad.Server) -> None:
+        answers = [int(answer.output("OUT")[0]) for answer in server.stream("repeat", repeated(*range(1000)))]
+        assert answers == list(range(1000))
+
+    def test_an_error_in_between_is_a_response(self, server: naiad.Server) -> None:
+        first, failed, last = server.stream("unlucky", repeated(1, 13, 2))
+        assert (first.error, str(failed.error), last.output("OUT").tolist()) == (None, "bad", [2])
+
+    def test_what_is_wrong_is_raised(self, server: naiad.Server) -> None:
+        with pytest.raises(NotFoundError):
+            server.stream("missing", {})
+        wrong = repeated(1) | {"DELAY": np.zeros(2, np.uint32)}
+        with pytest.raises(InvalidArgumentError, match="same number of elements"):
+            next(server.stream("repeat", wrong))
+        with pytest.raises(UnsupportedError, match="model 'repeat' is decoupled, .* use stream"):
+            server.infer("repeat", repeated(1))
+
+    def test_nothing_in_time_withdraws_the_request(self, server: naiad.Server) -> None:
+        with pytest.raises(TimeoutError, match=r"no response within 0\.01 s"):
+            next(server.stream("repeat", repeated(1, delay_ms=60_000), timeout_s=0.01))
+        wait_for_cancelled(server, 1)
+
+    def test_who_stops_early_or_forgets_withdraws_the_request(self, server: naiad.Server) -> None:
+        with server.stream("repeat", repeated(*range(1000), delay_ms=10)) as responses:
+            next(responses)
+        wait_for_cancelled(server, 1)
+        responses = server.stream("repeat", repeated(1, delay_ms=60_000))
+        del responses
+        wait_for_cancelled(server, 2)
+
+    def test_parameters_go_both_ways(self, server: naiad.Server) -> None:
+        answer = server.infer("parameters", {}, parameters={"a": 1})
+        assert (answer.parameters, answer.output("OUTPUT0").tolist()) == ({"a": 1}, [b'{"a":1}'])
+
+    def test_stopping_the_server_ends_what_is_open(self, repository: Path) -> None:
+        write(repository, "repeat", f'backend: "builtin" {_parameter("kind", "repeat")}')
+        options = {"http_port": 0, "grpc_port": 0, "metrics_port": 0, "exit_timeout_secs": 0}
+        with naiad.Server(repository, **options) as server:
+            responses = server.stream("repeat", repeated(1, delay_ms=60_000))
+        with pytest.raises(UnavailableError, match="topp"):
+            next(responses)
+
+
+def _parameter(key: str, value: str) -> str:
+    return f'parameters {{ key: "{key}" value {{ string_value: "{value}" }} }}'
+
+
+def repeated(*values: int, delay_ms: int = 0) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[Any]]]:
+    return {
+        "IN": np.array(values, np.int32),
+        "DELAY": np.full(len(values), delay_ms, np.uint32),
+        "WAIT": np.zeros(1, np.uint32),
+    }
+
+
+def wait_for_cancelled(server: naiad.Server, count: int) -> None:
+    """Wait until the model has ended so many requests whose program has gone."""
+    deadline_s = time.monotonic() + 10
+    sample = f'nv_inference_request_failure{{model="repeat",reason="CANCELED",version="1"}} {count}'
+    while sample not in metrics(server):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.005)

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import pytest
 from tests.server.grpc.serving import WAIT_S, served
+from tests.server.responders import AnswersWhole
 from tritonclient.grpc import service_pb2_grpc
 
 from naiad.config.proto import service_pb2 as pb
@@ -30,7 +31,7 @@ def key() -> Iterator[str]:
     memory.unlink()
 
 
-class Answers:
+class Answers(AnswersWhole):
     """Takes the answers of exchanges."""
 
     def __init__(self) -> None:

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 
 import pytest
+from tests.server.responders import AnswersWhole
 
 from naiad.errors import InvalidArgumentError
 from naiad.protocol.http1 import Headers
@@ -21,7 +22,7 @@ class Payload:
     """Stands for a large body."""
 
 
-class Answers:
+class Answers(AnswersWhole):
     """Takes the answer of one exchange."""
 
     def __init__(self) -> None:

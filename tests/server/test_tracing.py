@@ -31,6 +31,8 @@ output { name: "Y" data_type: TYPE_FP32 dims: [ 2 ] }
 FAILING = IDENTITY + 'parameters { key: "kind" value { string_value: "fail" } }'
 SLOW = IDENTITY + 'parameters { key: "kind" value { string_value: "delay" } }'
 SLOW += 'parameters { key: "delay_us" value { string_value: "300000" } } instance_group { count: 1 kind: KIND_CPU }'
+REPEAT = 'backend: "builtin" parameters { key: "kind" value { string_value: "repeat" } }'
+REPEAT += 'parameters { key: "fail_value" value { string_value: "13" } }'
 BODY = b'{"id":"my-id","inputs":[{"name":"X","datatype":"FP32","shape":[1,2],"data":[1,0.5]}]}'
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 DEADLINE_S = 10
@@ -46,7 +48,7 @@ Serve = Callable[..., naiad.Server]
 def serve(tmp_path: Path) -> Iterator[Serve]:
     """Return a function that starts a server with some models and so many `--trace-config`."""
     repository = tmp_path / "models"
-    for name, config in (("identity", IDENTITY), ("failing", FAILING), ("slow", SLOW)):
+    for name, config in (("identity", IDENTITY), ("failing", FAILING), ("slow", SLOW), ("repeat", REPEAT)):
         (repository / name / "1").mkdir(parents=True)
         (repository / name / "config.pbtxt").write_text(config)
     started: list[naiad.Server] = []
@@ -145,6 +147,35 @@ class TestTritonsFile:
         _ask(server, "POST", "/v2/models/identity/generate", b'{"X":[1,2]}')
         server.stop()
         assert _stamps(_records(path), 1)[-2:] == ["HTTP_SEND_START", "HTTP_SEND_END"]
+
+    @pytest.mark.parametrize("values", [[1, 2, 3], [1, 13, 3]])
+    def test_a_decoupled_model_completes_several_responses(self, values: list[int], path: Path, serve: Serve) -> None:
+        """Also when one of them is an error."""
+        server = serve("level=TIMESTAMPS", "rate=1", f"triton,file={path}")
+        inputs = {"IN": np.array(values, np.int32), "DELAY": np.zeros(3, np.uint32), "WAIT": np.zeros(1, np.uint32)}
+        body = json.dumps({name: array.tolist() for name, array in inputs.items()}).encode()
+        connection = http.client.HTTPConnection(server.http_url.removeprefix("http://"), timeout=DEADLINE_S)
+        connection.request("POST", "/v2/models/repeat/generate_stream", body)
+        assert connection.getresponse().read().count(b"data: ") == 3
+        connection.close()
+        with _grpc(server) as client:
+            client.start_stream(lambda result, error: None)  # noqa: ARG005 - what they are is not of interest
+            tensors = [
+                triton_grpc.InferInput(name, list(array.shape), f"{'U' if array.dtype.kind == 'u' else ''}INT32")
+                for name, array in inputs.items()
+            ]
+            for tensor, array in zip(tensors, inputs.values(), strict=True):
+                tensor.set_data_from_numpy(array)
+            client.async_stream_infer("repeat", tensors)
+            client.stop_stream()
+        server.stop()
+        records = _records(path)
+        over_http, over_grpc = _stamps(records, 1), _stamps(records, 2)
+        for stamps in (over_http, over_grpc):
+            assert stamps.count("INFER_RESPONSE_COMPLETE") == 3
+            assert stamps.count("COMPUTE_END") == stamps.count("REQUEST_END") == 1
+        assert (over_http.count("HTTP_SEND_START"), over_http[-1]) == (1, "HTTP_SEND_END")
+        assert (over_grpc.count("GRPC_SEND_START"), over_grpc.count("GRPC_SEND_END")) == (3, 3)
 
     def test_a_request_that_fails_in_the_model_is_whole(self, path: Path, serve: Serve) -> None:
         server = serve("level=TIMESTAMPS", "rate=1", f"triton,file={path}")

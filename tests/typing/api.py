@@ -16,6 +16,8 @@ def embedded(server: naiad.Server, array: Array) -> None:
         response = running.infer("m", {"x": array})
         assert_type(response, naiad.InferResponse)
         assert_type(response.output("y"), Array)
+        for one in running.stream("m", {"x": array}):
+            assert_type(one, naiad.InferResponse)
 
 
 def remote(client: naiad.Client, array: Array) -> None:

@@ -29,11 +29,6 @@ _UNSUPPORTED = (
     _Feature("an ensemble", "platform", lambda config: config.platform == ENSEMBLE_PLATFORM, _CALL_STEPS),
     _Feature("an ensemble", "ensemble_scheduling", lambda config: config.HasField("ensemble_scheduling"), _CALL_STEPS),
     _Feature("sequence batching", "sequence_batching", lambda config: config.HasField("sequence_batching")),
-    _Feature(
-        "a decoupled model",
-        "model_transaction_policy.decoupled",
-        lambda config: config.model_transaction_policy.decoupled,
-    ),
     _Feature("the response cache", "response_cache.enable", lambda config: config.response_cache.enable),
     _Feature("ragged batching", "input", lambda config: any(tensor.allow_ragged_batch for tensor in config.input)),
     _Feature("batch inputs", "batch_input", lambda config: bool(config.batch_input)),

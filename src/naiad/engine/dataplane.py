@@ -35,6 +35,10 @@ class Ticket:
         if self._admitted is not None:
             self._admitted.leave()
 
+    def hold_back(self, holds_back: bool) -> None:
+        """Let a decoupled model wait with further responses while the client does not read, or go on."""
+        self._model.hold_back(self._pending, holds_back)
+
 
 class DataPlane:
     """What every protocol offers, without a protocol.

@@ -66,7 +66,7 @@ def _split(
 ) -> list[tuple[OutputTensor, ...]]:
     expected = signature.outputs
     if len(batch) == 1:
-        return [tuple([_output(expected[name], arrays[name], signature) for name in batch[0].outputs])]
+        return [tuple([output_tensor(expected[name], arrays[name], signature) for name in batch[0].outputs])]
     total = sum(bound.rows for bound in batch)
     for name, array in arrays.items():
         if array.ndim == 0 or array.shape[0] != total:
@@ -79,12 +79,15 @@ def _split(
     start = 0
     for bound in batch:
         end = start + bound.rows
-        results.append(tuple([_output(expected[name], arrays[name][start:end], signature) for name in bound.outputs]))
+        results.append(
+            tuple([output_tensor(expected[name], arrays[name][start:end], signature) for name in bound.outputs])
+        )
         start = end
     return results
 
 
-def _output(expected: ExpectedTensor, array: Array, signature: Signature) -> OutputTensor:
+def output_tensor(expected: ExpectedTensor, array: Array, signature: Signature) -> OutputTensor:
+    """Return what the model has made as the output that the client is promised: a `reshape` of the config is undone."""
     if expected.model_dims is not None:
         lead = array.shape[:1] if signature.max_batch_size else ()
         array = array.reshape(lead + expected.dims)

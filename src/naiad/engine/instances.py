@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from queue import SimpleQueue
+from typing import Generic, TypeVar
 
 from naiad.backends.base import ModelInstance
 from naiad.engine.execution import Outcome, execute
@@ -18,6 +19,7 @@ from naiad.engine.loop import Loop
 from naiad.engine.quickness import Quickness
 from naiad.engine.signature import BoundRequest, Signature
 
+W = TypeVar("W")
 OnOutcome = Callable[[Outcome], None]
 
 _QUICK_MAX_BYTES = 64 * 1024
@@ -53,16 +55,42 @@ class Mailbox:
                 self.post(lambda: None)
 
 
+class Worker(Generic[W]):
+    """A thread that does one piece of work after the other; started with the first."""
+
+    def __init__(self, name: str, do: Callable[[W], None]) -> None:
+        self._name = name
+        self._do = do
+        self._work: SimpleQueue[W | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def give(self, work: W) -> None:
+        """Let the thread do `work` when it has done what it was given before."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._thread.start()
+        self._work.put(work)
+
+    def close(self) -> None:
+        """Let the thread finish what it has, and end it; blocks until then."""
+        if self._thread is not None:
+            self._work.put(None)
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            self._do(work)
+            del work  # else the last batch and its answers, maybe large, live on until the next one comes
+
+
 class InstanceThread:
     """One instance of a model, with the thread that computes on it. Its methods belong to the loop's thread."""
 
     def __init__(self, name: str, instance: ModelInstance, signature: Signature, mailbox: Mailbox) -> None:
-        self._name = name
         self._instance = instance
         self._signature = signature
         self._mailbox = mailbox
-        self._work: SimpleQueue[tuple[Sequence[BoundRequest], OnOutcome] | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._worker = Worker(name, self._compute_on_thread)
         self._quickness = Quickness()
 
     def is_quick_with(self, batch: Sequence[BoundRequest]) -> bool:
@@ -77,24 +105,15 @@ class InstanceThread:
 
     def start(self, batch: Sequence[BoundRequest], on_outcome: OnOutcome) -> None:
         """Have the instance's thread compute `batch`, and call `on_outcome` on the loop's."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
-            self._thread.start()
-        self._work.put((batch, on_outcome))
+        self._worker.give((batch, on_outcome))
 
     def close(self) -> None:
         """Let the thread finish what it has, end it and release the instance; blocks until then."""
-        if self._thread is not None:
-            self._work.put(None)
-            self._thread.join()
+        self._worker.close()
         self._instance.close()
 
-    def _serve(self) -> None:
-        while (work := self._work.get()) is not None:
-            self._compute_on_thread(*work)
-            del work  # else the last batch and its answers, maybe large, live on until the next one comes
-
-    def _compute_on_thread(self, batch: Sequence[BoundRequest], on_outcome: OnOutcome) -> None:
+    def _compute_on_thread(self, work: tuple[Sequence[BoundRequest], OnOutcome]) -> None:
+        batch, on_outcome = work
         before_ns = time.thread_time_ns()
         outcome = execute(self._instance, self._signature, batch)
         cpu_ns = time.thread_time_ns() - before_ns

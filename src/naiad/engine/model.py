@@ -6,17 +6,18 @@ A value with a life: `load` makes one (in a loader's thread), requests go throug
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from naiad.backends.base import BackendModel, Placement
+from naiad.backends.base import BackendModel, Instance, Placement, RespondingInstance
 from naiad.config.proto import ModelConfig, model_config_pb2
 from naiad.engine.batching import BatchPolicy, DynamicBatching, OneByOne
 from naiad.engine.instances import InstanceThread, Mailbox
 from naiad.engine.loop import Clock, Loop
 from naiad.engine.pending import OnResponse, Pending
 from naiad.engine.queue import RequestQueue
-from naiad.engine.scheduler import Scheduler
+from naiad.engine.responding import RespondingScheduler, RespondingThread
+from naiad.engine.scheduler import MergingScheduler, Scheduler
 from naiad.engine.signature import Signature
 from naiad.engine.tracing import note_start, noting_responses
 from naiad.options import MetricsSettings
@@ -51,7 +52,7 @@ class Model:
         version: int,
         config: ModelConfig,
         labels: Mapping[str, tuple[str, ...]],
-        instances: list[InstanceThread],
+        instances: Sequence[InstanceThread | RespondingThread],
         threads_per_instance: int,
         signature: Signature,
         runtime: Runtime,
@@ -70,16 +71,9 @@ class Model:
         self._clock = runtime.clock
         self._load_duration_ns = load_duration_ns
         self._tags = dict(config.metric_tags)
-        self._statistics = StatisticsRecorder(runtime.metrics)
-        self._scheduler = Scheduler(
-            policy=_batch_policy(config),
-            queue=RequestQueue.from_config(config),
-            instances=instances,
-            statistics=self._statistics,
-            loop=runtime.loop,
-            clock=runtime.clock,
-            preserve_ordering=config.dynamic_batching.preserve_ordering,
-        )
+        is_streaming = self.is_decoupled and any(isinstance(one, RespondingThread) for one in instances)
+        self._statistics = StatisticsRecorder(runtime.metrics, counts_responses=is_streaming)
+        self._scheduler = self._make_scheduler(runtime)
 
     @classmethod
     def load(
@@ -103,11 +97,12 @@ class Model:
         """
         began_ns = runtime.clock() if began_ns is None else began_ns
         signature = Signature.from_config(config, name)
-        instances: list[InstanceThread] = []
+        instances: list[InstanceThread | RespondingThread] = []
+        is_decoupled = config.model_transaction_policy.decoupled
         try:
             for placement in placements(config):
                 instance = backend_model.create_instance(config, placement)
-                instances.append(InstanceThread(placement.name, instance, signature, runtime.mailbox))
+                instances.append(_thread(placement.name, instance, signature, runtime.mailbox, is_decoupled))
             threads_per_instance = backend_model.threads_per_instance(config)
         except BaseException:
             _close(instances, backend_model)
@@ -125,9 +120,37 @@ class Model:
             load_duration_ns=runtime.clock() - began_ns,
         )
 
+    def _make_scheduler(self, runtime: Runtime) -> Scheduler[InstanceThread] | Scheduler[RespondingThread]:
+        config = self.config
+        policy, queue = _batch_policy(config), RequestQueue.from_config(config)
+        keeps_order = config.dynamic_batching.preserve_ordering
+        responding = [one for one in self._instances if isinstance(one, RespondingThread)]
+        if responding:
+            return RespondingScheduler(
+                model=self.name,
+                policy=policy,
+                queue=queue,
+                instances=responding,
+                statistics=self._statistics,
+                loop=runtime.loop,
+                mailbox=runtime.mailbox,
+                clock=runtime.clock,
+                is_decoupled=self.is_decoupled,
+                preserve_ordering=keeps_order,
+            )
+        return MergingScheduler(
+            policy=policy,
+            queue=queue,
+            instances=[one for one in self._instances if isinstance(one, InstanceThread)],
+            statistics=self._statistics,
+            loop=runtime.loop,
+            clock=runtime.clock,
+            preserve_ordering=keeps_order,
+        )
+
     @property
     def is_idle(self) -> bool:
-        """Whether no request waits or is being computed."""
+        """Whether no request waits, is being computed, or is open for further responses."""
         return self._scheduler.is_idle
 
     @property
@@ -166,12 +189,16 @@ class Model:
         """Forget a request whose client has gone."""
         self._scheduler.cancel(pending)
 
+    def hold_back(self, pending: Pending, holds_back: bool) -> None:
+        """Let the model wait with further responses to a request, whose client does not read, or go on."""
+        self._scheduler.hold_back(pending, holds_back)
+
     def stop(self) -> None:
         """Accept no more requests; those accepted are served."""
         self._scheduler.stop()
 
     def abort(self) -> None:
-        """Accept no more requests and fail those that still wait."""
+        """Accept no more requests and fail those that still wait or are open for further responses."""
         self._scheduler.abort()
 
     def close(self) -> None:
@@ -188,7 +215,15 @@ def placements(config: ModelConfig) -> Iterator[Placement]:
                 yield Placement(f"{group.name}_{number}", kind, device_id)
 
 
-def _close(instances: list[InstanceThread], backend_model: BackendModel) -> None:
+def _thread(
+    name: str, instance: Instance, signature: Signature, mailbox: Mailbox, is_decoupled: bool
+) -> InstanceThread | RespondingThread:
+    if isinstance(instance, RespondingInstance):
+        return RespondingThread(name, instance, signature, mailbox, is_decoupled)
+    return InstanceThread(name, instance, signature, mailbox)
+
+
+def _close(instances: Sequence[InstanceThread | RespondingThread], backend_model: BackendModel) -> None:
     for instance in instances:
         instance.close()
     backend_model.close()

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A request on its way through the engine. Touched on the event loop's thread only, except for its frozen parts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from naiad.engine.signature import BoundRequest
 from naiad.errors import NaiadError
-from naiad.requests import InferRequest, InferResponse, OutputTensor, RequestTiming
+from naiad.requests import NO_PARAMETERS, InferRequest, InferResponse, OutputTensor, ParameterValue, RequestTiming
 from naiad.telemetry.traces.trace import Trace
 
 OnResponse = Callable[[InferResponse | NaiadError], None]
@@ -17,7 +17,7 @@ class Pending:
 
     `arrived_ns` is when the engine got it, `queued_ns` when it last joined a queue; both monotonic.
     `trace` is there if the request is traced.
-    `timing` is set once it is computed, if the request asks for it.
+    `timing` is set once it is computed, if the request asks for it; `parameters` are those of the last response.
     `is_cancelled` says the client no longer wants it, `is_done` that nothing more will be sent.
     """
 
@@ -27,6 +27,7 @@ class Pending:
         "is_cancelled",
         "is_done",
         "on_response",
+        "parameters",
         "queued_ns",
         "request",
         "timing",
@@ -51,16 +52,28 @@ class Pending:
         self.queued_ns = now_ns
         self.timing: RequestTiming | None = None
         self.trace = trace
+        self.parameters: Mapping[str, ParameterValue] = NO_PARAMETERS
         self.is_cancelled = False
         self.is_done = False
 
     def answer(self, outputs: tuple[OutputTensor, ...]) -> None:
-        """Send the only response, unless the client has gone."""
+        """Send the only response, or the last one, unless the client has gone."""
         self.is_done = True
         if not self.is_cancelled:
             request = self.request
-            response = InferResponse(request.model_name, self.version, outputs, request.id)
+            response = InferResponse(request.model_name, self.version, outputs, request.id, self.parameters)
             self.on_response(response if self.timing is None else response._replace(timing=self.timing))
+
+    def answer_in_part(
+        self,
+        outputs: tuple[OutputTensor, ...],
+        parameters: Mapping[str, ParameterValue],
+        error: NaiadError | None = None,
+    ) -> None:
+        """Send a response that is not the last, unless the client has gone."""
+        if not self.is_cancelled:
+            name, request_id = self.request.model_name, self.request.id
+            self.on_response(InferResponse(name, self.version, outputs, request_id, parameters, False, None, error))
 
     def fail(self, error: NaiadError) -> None:
         """Send an error as the last word, unless the client has gone."""

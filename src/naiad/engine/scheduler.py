@@ -6,9 +6,11 @@ requests go together, `queue` which may wait. Statistics are told, and steer not
 """
 
 import logging
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
+from typing import Generic, TypeVar
 
 from naiad.engine.batching import BatchPolicy
 from naiad.engine.execution import Outcome
@@ -20,18 +22,24 @@ from naiad.errors import CancelledError, NaiadError, UnavailableError
 from naiad.requests import OutputTensor, RequestTiming, id_prefix
 from naiad.telemetry.statistics import FailureReason, StatisticsRecorder, Timings
 
+Thread = TypeVar("Thread")
+
 _log = logging.getLogger(__name__)
 
 
-class Scheduler:
-    """Direct scheduling and dynamic batching of one model version, depending on `policy`."""
+class Scheduler(ABC, Generic[Thread]):
+    """Direct scheduling and dynamic batching of one model version, depending on `policy`.
+
+    What an instance does with a batch is for those that inherit: `MergingScheduler`, for instances that compute, and
+    `RespondingScheduler`, for those that answer by themselves.
+    """
 
     def __init__(
         self,
         *,
         policy: BatchPolicy,
         queue: RequestQueue,
-        instances: Sequence[InstanceThread],
+        instances: Sequence[Thread],
         statistics: StatisticsRecorder,
         loop: Loop,
         clock: Clock,
@@ -92,6 +100,9 @@ class Scheduler:
             self._finish(pending, CancelledError("request cancelled"), FailureReason.CANCELED)
             self._pump()
 
+    def hold_back(self, pending: Pending, holds_back: bool) -> None:
+        """Let the model wait with further responses to a request, or go on; means nothing where there is only one."""
+
     def stop(self) -> None:
         """Accept no more; what waits is still served."""
         self._is_stopping = True
@@ -135,6 +146,32 @@ class Scheduler:
             self._timer.cancel()
             self._timer = None
 
+    @abstractmethod
+    def _start(self, batch: list[Pending]) -> None:
+        """Give a batch to the first free instance; there is one."""
+
+    def _finish(self, pending: Pending, error: NaiadError, reason: FailureReason) -> None:
+        request = pending.request
+        _log.debug("request to model '%s' failed: %s", request.model_name, error, extra={"request_id": request.id})
+        self._statistics.record_failure(reason, self._clock() - pending.arrived_ns)
+        self._release(pending, error)
+
+    def _release(self, pending: Pending, result: tuple[OutputTensor, ...] | NaiadError) -> None:
+        """Answer now, or, where order is to be kept, once all earlier requests have been answered."""
+        if self._line is None:
+            _answer(pending, result)
+            return
+        for place in self._line:
+            if place.pending is pending:
+                place.result = result
+                break
+        while self._line and (ready := self._line[0].result) is not None:
+            _answer(self._line.popleft().pending, ready)
+
+
+class MergingScheduler(Scheduler[InstanceThread]):
+    """The scheduler of instances that compute: a batch is one execution."""
+
     def _start(self, batch: list[Pending]) -> None:
         """Give a batch to the first free instance."""
         instance = self._idle[0]
@@ -168,26 +205,8 @@ class Scheduler:
             if pending.trace is not None:
                 pending.trace.computed(*timings)
             if pending.request.wants_timing:
-                pending.timing = _timing(pending, timings, now_ns)
+                pending.timing = timing_of(pending, timings, now_ns)
             self._release(pending, outputs)
-
-    def _finish(self, pending: Pending, error: NaiadError, reason: FailureReason) -> None:
-        request = pending.request
-        _log.debug("request to model '%s' failed: %s", request.model_name, error, extra={"request_id": request.id})
-        self._statistics.record_failure(reason, self._clock() - pending.arrived_ns)
-        self._release(pending, error)
-
-    def _release(self, pending: Pending, result: tuple[OutputTensor, ...] | NaiadError) -> None:
-        """Answer now, or, where order is to be kept, once all earlier requests have been answered."""
-        if self._line is None:
-            _answer(pending, result)
-            return
-        for place in self._line:
-            if place.pending is pending:
-                place.result = result
-                break
-        while self._line and (ready := self._line[0].result) is not None:
-            _answer(self._line.popleft().pending, ready)
 
 
 class _Place:
@@ -200,7 +219,8 @@ class _Place:
         self.result: tuple[OutputTensor, ...] | NaiadError | None = None
 
 
-def _timing(pending: Pending, timings: Timings, now_ns: int) -> RequestTiming:
+def timing_of(pending: Pending, timings: Timings, now_ns: int) -> RequestTiming:
+    """Return where an answered request spent its time."""
     return RequestTiming(
         request_ns=now_ns - pending.arrived_ns,
         queue_ns=timings.start_ns - pending.queued_ns,

@@ -223,7 +223,8 @@ class Signature:
         if datatype is BYTES:
             return self._strings(tensor, request_id)
         # A batch of no rows counts as one row here, so that it fails (Triton does the same).
-        needed_bytes = datatype.size_bytes * math.prod(shape if shape and shape[0] else (1, *shape[1:]))
+        is_empty_batch = self.max_batch_size and not shape[0]
+        needed_bytes = datatype.size_bytes * math.prod((1, *shape[1:]) if is_empty_batch else shape)
         if data.nbytes != needed_bytes:
             raise InvalidArgumentError(
                 f"{id_prefix(request_id)}input byte size mismatch for input '{tensor.name}' for model '{self.model}'. "

@@ -22,12 +22,16 @@ def noting_responses(trace: Trace, on_response: OnResponse) -> OnResponse:
     """Return what notes a response and hands it to `on_response`."""
 
     def note(response: InferResponse | NaiadError) -> None:
-        if isinstance(response, InferResponse):
+        if isinstance(response, NaiadError):
+            trace.responded()
+            trace.request_ended()
+        else:
             for output in response.outputs:
                 trace.output_made(output.name, output.datatype, output.shape, output.data)
-        trace.responded()
-        if isinstance(response, NaiadError) or response.final:
-            trace.request_ended()
+            if response.outputs or response.error is not None:  # else it only says that there are no more
+                trace.responded()
+            if response.final:
+                trace.request_ended()
         on_response(response)
 
     return note

@@ -19,6 +19,7 @@ from naiad.snapshots import (
     IndexEntry,
     ModelMetadata,
     ModelStatistics,
+    ResponseStatistics,
     ServerMetadata,
     SharedMemoryRegion,
     TensorMetadata,
@@ -95,7 +96,7 @@ def _statistics(model: ModelStatistics) -> Document:
             "cache_hit": _duration(model.cache_hit),
             "cache_miss": _duration(model.cache_miss),
         },
-        "response_stats": {},
+        "response_stats": {str(number): _response(row) for number, row in enumerate(model.responses)},
         "batch_stats": [
             {
                 "batch_size": batch.batch_size,
@@ -106,6 +107,17 @@ def _statistics(model: ModelStatistics) -> Document:
             for batch in model.batches
         ],
         "memory_usage": [],
+    }
+
+
+def _response(row: ResponseStatistics) -> Document:
+    return {
+        "compute_infer": _duration(row.compute_infer),
+        "compute_output": _duration(row.compute_output),
+        "success": _duration(row.success),
+        "fail": _duration(row.fail),
+        "empty_response": _duration(row.empty_response),
+        "cancel": _duration(row.cancel),
     }
 
 

@@ -7,7 +7,7 @@ May import `http1_head` and `http1_body`.
 """
 
 import http
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 from naiad.protocol.http1_body import BodySink, ChunkedDecoder, ReceiveBuffer
@@ -150,6 +150,29 @@ def render_head(
     elif head is not None and head.version == "1.0":
         connection = b"Connection: keep-alive\r\n"
     return b"%bContent-Length: %d\r\n%b\r\n" % (_render_fields(status, headers), content_length, connection)
+
+
+LAST_PIECE = b"0\r\n\r\n"
+"""What ends a chunked body."""
+
+
+def is_chunked(head: RequestHead) -> bool:
+    """Tell whether a response to `head` that comes in pieces is chunked; for HTTP/1.0 the connection's end ends it."""
+    return head.version != "1.0"
+
+
+def render_head_of_pieces(status: int, headers: Headers, head: RequestHead, keep_alive: bool) -> bytes:
+    """Return the head of a response to `head` whose body comes in pieces, of which nobody knows yet how many."""
+    length = b"Transfer-Encoding: chunked\r\n" if is_chunked(head) else b""
+    connection = b"" if keep_alive and is_chunked(head) else b"Connection: close\r\n"
+    return b"%b%b%b\r\n" % (_render_fields(status, headers), length, connection)
+
+
+def render_piece(buffers: Sequence[bytes | memoryview], head: RequestHead) -> Sequence[bytes | memoryview]:
+    """Return a piece, not empty, of the body of a response to `head`, as it is to be sent."""
+    if not is_chunked(head):
+        return buffers
+    return (b"%x\r\n" % sum(map(len, buffers)), *buffers, b"\r\n")
 
 
 @lru_cache(_MEMOISED_HEADS)

@@ -142,6 +142,17 @@ def _statistics(model: ModelStatistics) -> service_pb2.ModelStatistics:
             )
             for batch in model.batches
         ],
+        response_stats={
+            str(number): service_pb2.InferResponseStatistics(
+                compute_infer=_duration(row.compute_infer),
+                compute_output=_duration(row.compute_output),
+                success=_duration(row.success),
+                fail=_duration(row.fail),
+                empty_response=_duration(row.empty_response),
+                cancel=_duration(row.cancel),
+            )
+            for number, row in enumerate(model.responses)
+        },
     )
 
 

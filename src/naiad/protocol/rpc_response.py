@@ -68,15 +68,17 @@ def encode_stream_response(
     return _join([field_head(2, sum(map(len, fields))), *fields])
 
 
-def encode_stream_error(text: str, request_id: str, model: tuple[str, str] | None = None) -> EncodedMessage:
+def encode_stream_error(
+    text: str, request_id: str, model: tuple[str, str] | None = None, final: bool = True
+) -> EncodedMessage:
     """Write the `ModelStreamInferResponse` of a request that failed.
 
-    `model` names the model and its version if the request had got as far as it; then the response is a final one.
+    `model` names the model and its version if the request had got as far as it; then `final` is told, too.
     """
     response = service_pb2.ModelInferResponse(id=request_id)
     if model is not None:
         response.model_name, response.model_version = model
-        response.parameters["triton_final_response"].bool_param = True
+        response.parameters["triton_final_response"].bool_param = final
     text = text.encode(errors="replace").decode()
     message = service_pb2.ModelStreamInferResponse(error_message=text, infer_response=response).SerializeToString()
     return EncodedMessage([message], len(message))
@@ -98,7 +100,7 @@ def _fields(
     if response.id:
         fields.append(length_delimited(3, response.id.encode()))
     for key, value in response.parameters.items():
-        fields.append(_parameter(key, value, type(value).__name__))
+        fields.append(_parameter(key, value))
     raws: list[_Buffer] = []
     for name, datatype, shape, data in response.outputs:
         if name in classes:
@@ -121,18 +123,26 @@ def _output(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
     return length_delimited(5, content + packed(3, shape) if shape else content)
 
 
-@lru_cache(64)
-def _parameter(key: str, value: ParameterValue, kind: str) -> bytes:
-    """Write an entry of `parameters`; `kind` keeps the memo from taking 1 for True."""
+def _parameter(key: str, value: ParameterValue) -> bytes:
+    """Write an entry of `parameters`."""
+    if isinstance(value, bool):
+        return _flag(key, value)
     parameter = service_pb2.InferParameter()
-    if kind == "bool":
-        parameter.bool_param = bool(value)
-    elif isinstance(value, int):
+    if isinstance(value, int):
         parameter.int64_param = value
     elif isinstance(value, float):
         parameter.double_param = value
     else:
         parameter.string_param = value
+    return _entry(key, parameter)
+
+
+@lru_cache(64)
+def _flag(key: str, value: bool) -> bytes:
+    return _entry(key, service_pb2.InferParameter(bool_param=value))
+
+
+def _entry(key: str, parameter: service_pb2.InferParameter) -> bytes:
     return length_delimited(4, length_delimited(1, key.encode()) + length_delimited(2, parameter.SerializeToString()))
 
 

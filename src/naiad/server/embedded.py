@@ -6,6 +6,7 @@ import concurrent.futures
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -14,10 +15,18 @@ from typing import Any, Self, TypeVar
 import numpy as np
 
 from naiad.engine.dataplane import Ticket
-from naiad.errors import NaiadError, UnavailableError
+from naiad.errors import NaiadError, UnavailableError, UnsupportedError
 from naiad.options import ServerOptions
-from naiad.requests import InferRequest, InferResponse, InputTensor, RequestedOutput
+from naiad.requests import (
+    NO_PARAMETERS,
+    InferRequest,
+    InferResponse,
+    InputTensor,
+    ParameterValue,
+    RequestedOutput,
+)
 from naiad.server.app import App, new_event_loop
+from naiad.server.responses import Responses
 from naiad.snapshots import IndexEntry
 from naiad.tensors import Array, datatype_of
 
@@ -47,6 +56,7 @@ class Server:
         self._app: App | None = None
         self._stopping: asyncio.Event | None = None
         self._awaited: set[concurrent.futures.Future[InferResponse]] = set()
+        self._streams: weakref.WeakSet[Responses] = weakref.WeakSet()
 
     def start(self) -> None:
         """Start serving and return when the models have been loaded.
@@ -128,6 +138,7 @@ class Server:
         outputs: Sequence[str] = (),
         version: str = "",
         timeout_s: float | None = None,
+        parameters: Mapping[str, ParameterValue] = NO_PARAMETERS,
     ) -> InferResponse:
         """Ask a model in this process, without a socket; `inputs` maps input names to arrays.
 
@@ -135,8 +146,7 @@ class Server:
             NaiadError: as a client would be told; also when the server's exit timeout ends before the model does.
             TimeoutError: no answer within `timeout_s`; the request is withdrawn.
         """
-        tensors = tuple(_tensor(name, np.asarray(array)) for name, array in inputs.items())
-        request = InferRequest(model, tensors, tuple(RequestedOutput(name) for name in outputs), version)
+        request = _request(model, inputs, outputs, version, parameters)
         answer: concurrent.futures.Future[InferResponse] = concurrent.futures.Future()
         self._awaited.add(answer)
         try:
@@ -148,6 +158,32 @@ class Server:
                 raise
         finally:
             self._awaited.discard(answer)
+
+    def stream(
+        self,
+        model: str,
+        inputs: Mapping[str, Array],
+        outputs: Sequence[str] = (),
+        version: str = "",
+        timeout_s: float | None = None,
+        parameters: Mapping[str, ParameterValue] = NO_PARAMETERS,
+    ) -> Responses:
+        """Ask a model that may answer any number of times; the request is under way when this returns.
+
+            with server.stream("repeat", inputs) as responses:
+                for response in responses:
+                    ...
+
+        `timeout_s` is for each response.
+
+        Raises:
+            NaiadError: the request was refused; what goes wrong later is raised by the iteration.
+        """
+        request = _request(model, inputs, outputs, version, parameters)
+        responses = Responses(self._running()[1], timeout_s)
+        self._call(lambda app: _begin(app, request, responses))
+        self._streams.add(responses)
+        return responses
 
     def _running(self) -> tuple[App, asyncio.AbstractEventLoop]:
         if self._app is None or self._loop is None:
@@ -182,9 +218,24 @@ class Server:
             await self._stopping.wait()
         finally:
             await app.stop()
+            text = "the server was stopped before the model had answered"
             for answer in tuple(self._awaited):
                 if not answer.done():
-                    answer.set_exception(UnavailableError("the server was stopped before the model had answered"))
+                    answer.set_exception(UnavailableError(text))
+            for responses in tuple(self._streams):
+                responses.take(UnavailableError(text))
+
+
+def _request(
+    model: str,
+    inputs: Mapping[str, Array],
+    outputs: Sequence[str],
+    version: str,
+    parameters: Mapping[str, ParameterValue],
+) -> InferRequest:
+    tensors = tuple(_tensor(name, np.asarray(array)) for name, array in inputs.items())
+    wanted = tuple(RequestedOutput(name) for name in outputs)
+    return InferRequest(model, tensors, wanted, version, parameters=parameters)
 
 
 def _tensor(name: str, array: Array) -> InputTensor:
@@ -201,4 +252,19 @@ def _submit(app: App, request: InferRequest, answer: "concurrent.futures.Future[
             answer.set_result(response)
 
     model = app.dataplane.find(request.model_name, request.model_version)
+    if model.is_decoupled:
+        raise UnsupportedError(f"model '{model.name}' is decoupled, so it gives any number of answers; use stream()")
     return app.dataplane.infer(model, request, on_response)
+
+
+def _begin(app: App, request: InferRequest, responses: Responses) -> None:
+    # Weakly, so that a program that forgets its responses withdraws its request.
+    known = weakref.ref(responses)
+
+    def on_response(response: InferResponse | NaiadError) -> None:
+        taker = known()
+        if taker is not None:
+            taker.take(response)
+
+    model = app.dataplane.find(request.model_name, request.model_version)
+    responses.begin(app.dataplane.infer(model, request, on_response))

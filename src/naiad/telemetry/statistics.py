@@ -10,7 +10,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from naiad.options import MetricsSettings
-from naiad.snapshots import BatchStatistics, Duration, ModelStatistics
+from naiad.snapshots import BatchStatistics, Duration, ModelStatistics, ResponseStatistics
 from naiad.telemetry.latencies import LatencyHistogram, LatencySummaries
 
 
@@ -75,10 +75,48 @@ class _ComputeSums:
         )
 
 
-class StatisticsRecorder:
-    """Adds up what happens to the requests of one model version; `settings` say whether distributions are kept too."""
+class ResponseKind(Enum):
+    """What a response of a decoupled model was."""
 
-    def __init__(self, settings: MetricsSettings | None = None) -> None:
+    SUCCESS = "success"
+    FAIL = "fail"
+    EMPTY = "empty_response"
+    CANCEL = "cancel"
+
+
+class _ResponseSums:
+    """The responses of one number."""
+
+    __slots__ = ("infer", "kinds", "output")
+
+    def __init__(self) -> None:
+        self.infer = _Sum()
+        self.output = _Sum()
+        self.kinds = {kind: _Sum() for kind in ResponseKind}
+
+    def add(self, kind: ResponseKind, infer_ns: int, output_ns: int) -> None:
+        if kind is ResponseKind.SUCCESS or kind is ResponseKind.FAIL:
+            self.infer.add(infer_ns)
+            self.output.add(output_ns)
+        self.kinds[kind].add(infer_ns + output_ns)
+
+    def frozen(self) -> ResponseStatistics:
+        return ResponseStatistics(
+            self.infer.frozen(), self.output.frozen(), *[self.kinds[kind].frozen() for kind in ResponseKind]
+        )
+
+
+_MOST_RESPONSES = 1000
+"""Responses beyond that number have no row of their own: a request decides how many there are."""
+
+
+class StatisticsRecorder:
+    """Adds up what happens to the requests of one model version; `settings` say whether distributions are kept too.
+
+    With `counts_responses`, each response is told by `record_response`.
+    """
+
+    def __init__(self, settings: MetricsSettings | None = None, counts_responses: bool = False) -> None:
         settings = settings or MetricsSettings()
         self._first_response = LatencyHistogram() if settings.histogram_latencies else None
         self._summaries = LatencySummaries(settings.summary_quantiles) if settings.summary_latencies else None
@@ -90,6 +128,8 @@ class StatisticsRecorder:
         self._queue = _Sum()
         self._compute = _ComputeSums()
         self._batches: dict[int, _ComputeSums] = {}
+        self._counts_responses = counts_responses
+        self._responses: list[_ResponseSums] = []
         self._failures = {reason.value: 0 for reason in FailureReason}
 
     def record_execution(self, rows: int, timings: Timings) -> None:
@@ -107,7 +147,7 @@ class StatisticsRecorder:
         self._success.add(now_ns - arrived_ns)
         self._queue.add(timings.start_ns - queued_ns)
         self._compute.add(timings)
-        if self._first_response is not None:
+        if self._first_response is not None and not self._counts_responses:
             self._first_response.record(now_ns - arrived_ns)
         if self._summaries is not None:
             start_ns, input_end_ns, infer_end_ns, output_end_ns = timings
@@ -119,6 +159,19 @@ class StatisticsRecorder:
                 output_end_ns - infer_end_ns,
             )
             self._summaries.record(durations_ns, now_ns)
+
+    def record_response(self, number: int, kind: ResponseKind, infer_ns: int, output_ns: int, age_ns: int) -> None:
+        """Add a response that was the one of that `number`, from 0, to its request, which is `age_ns` old.
+
+        `infer_ns` is how long the model took for it, `output_ns` how long it took to make it ready to go.
+        """
+        if number == 0 and kind in {ResponseKind.SUCCESS, ResponseKind.FAIL} and self._first_response is not None:
+            self._first_response.record(age_ns)
+        if number >= _MOST_RESPONSES:
+            return
+        while number >= len(self._responses):
+            self._responses.append(_ResponseSums())
+        self._responses[number].add(kind, infer_ns, output_ns)
 
     def record_failure(self, reason: FailureReason, took_ns: int) -> None:
         """Add one failed request that took `took_ns` from its arrival."""
@@ -141,6 +194,7 @@ class StatisticsRecorder:
             compute_infer=compute_infer,
             compute_output=compute_output,
             batches=tuple(BatchStatistics(rows, *sums.frozen()) for rows, sums in sorted(self._batches.items())),
+            responses=tuple([sums.frozen() for sums in self._responses]),
             failures=dict(self._failures),
             pending_request_count=pending_request_count,
             first_response=self._first_response.frozen() if self._first_response is not None else None,

@@ -385,6 +385,7 @@ def test_yolov8_detects_the_same_in_every_row_of_a_batch(test_models: Path) -> N
     assert model.metadata["task"] == "detect"
     assert [(item.name, list(item.dims)) for item in completed.input] == [("images", [3, -1, -1])]
     instance = model.create_instance(completed, Placement("yolov8n_0"))
+    assert isinstance(instance, ModelInstance)
     images = np.random.default_rng(0).random((2, 3, 96, 128), np.float32)
     both = instance.run({"images": images}, ["output0"])["output0"]
     assert both.shape == (2, 84, 252)

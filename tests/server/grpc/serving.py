@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -20,7 +21,7 @@ from naiad.config.proto import ModelConfig
 from naiad.engine.dataplane import DataPlane
 from naiad.engine.model import Model
 from naiad.engine.pending import OnResponse
-from naiad.errors import NaiadError, NotFoundError
+from naiad.errors import InternalError, NaiadError, NotFoundError
 from naiad.protocol.http2 import frames
 from naiad.protocol.http2.header_blocks import encode_fields
 from naiad.requests import InferRequest, InferResponse, OutputTensor
@@ -51,6 +52,7 @@ WAIT_S = 10
 class FakeModel:
     """Gives back its FP32 input, a decoupled one as often as the request's parameter `answers` says.
 
+    A decoupled one fails in place of the answer of number `fails_at`, and goes on.
     It holds its answers back while `holds` is set.
     """
 
@@ -59,10 +61,13 @@ class FakeModel:
         self.config = ModelConfig(name=name, backend="identity")
         self.config.model_transaction_policy.decoupled = decoupled
         tensor = TensorMetadata("IN", "FP32", (-1,))
+        self.is_decoupled = decoupled
         self.metadata = ModelMetadata(name, ("1",), "identity", (tensor,), (TensorMetadata("OUT", "FP32", (-1,)),))
         self.holds = False
         self.held: list[Callable[[], None]] = []
         self.cancelled: list[object] = []
+        self.held_back: list[bool] = []
+        self.fails_at: int | None = None
         self.requests: list[InferRequest] = []
         self.error: NaiadError | None = None
 
@@ -75,11 +80,13 @@ class FakeModel:
         data = np.frombuffer(tensor.data, np.float32) if isinstance(tensor.data, memoryview) else tensor.data
         output = OutputTensor("OUT", "FP32", data.shape, data)
         response = InferResponse(self.name, "1", (output,), request.id)
-        if not self.config.model_transaction_policy.decoupled:
+        if not self.is_decoupled:
             self._do(lambda: on_response(self.error or response))
             return request.id
-        for _ in range(int(cast(Any, request.parameters.get("answers", 1)))):
-            self._do(lambda: on_response(response._replace(final=False)))
+        part = response._replace(final=False)
+        for number in range(int(cast(Any, request.parameters.get("answers", 1)))):
+            one = part._replace(outputs=(), error=InternalError("bad")) if number == self.fails_at else part
+            self._do(partial(on_response, one))
         self._do(lambda: on_response(response._replace(outputs=(), final=True)))
         return request.id
 
@@ -91,6 +98,9 @@ class FakeModel:
 
     def cancel(self, pending: object) -> None:
         self.cancelled.append(pending)
+
+    def hold_back(self, pending: object, holds_back: bool) -> None:
+        self.held_back.append(holds_back)
 
 
 class FakeCatalog:

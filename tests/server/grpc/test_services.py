@@ -30,7 +30,8 @@ def serving(port: Served) -> Iterator[Served]:
     port.release()
     for model in (port.model, port.decoupled):
         model.holds, model.error = False, None
-        model.cancelled, model.requests = [], []
+        model.cancelled, model.requests, model.held_back = [], [], []
+        model.fails_at = None
     port.catalog.ready = True
 
 
@@ -333,6 +334,32 @@ def test_the_empty_final_response_is_sent_to_who_asked_for_it(stub: Any) -> None
     assert last.infer_response.parameters["triton_final_response"].bool_param
     assert (last.infer_response.id, last.infer_response.model_name) == ("1", "d")
     assert (last.infer_response.model_version, list(last.infer_response.outputs)) == ("", [])
+
+
+def test_an_error_in_between_is_told_and_does_not_end_a_decoupled_request(stub: Any, serving: Served) -> None:
+    serving.decoupled.fails_at = 1
+    answers = stream(stub, request("d", "1", answers=3, triton_enable_empty_final_response=True))
+    assert [answer.error_message for answer in answers] == ["", "bad", "", ""]
+    finals = [answer.infer_response.parameters["triton_final_response"].bool_param for answer in answers]
+    assert finals == [False, False, False, True]
+    failed = answers[1].infer_response
+    assert (failed.id, failed.model_name, failed.model_version, len(failed.outputs)) == ("1", "d", "", 0)
+
+
+def test_a_decoupled_model_waits_while_the_client_reads_nothing(stub: Any, serving: Served) -> None:
+    asked = request("d", "1", answers=32)
+    asked.inputs[0].shape[:] = [2**18]
+    asked.raw_input_contents[0] = bytes(2**20)
+    serving.decoupled.holds = True
+    call = stub.ModelStreamInfer(iter([asked]), timeout=WAIT_S)
+    serving.until(lambda: len(serving.decoupled.held) == 33)
+    last = serving.decoupled.held.pop()
+    serving.release()
+    serving.until(lambda: serving.decoupled.held_back[-1:] == [True])
+    assert [len(next(call).infer_response.raw_output_contents[0]) for _ in range(32)] == [2**20] * 32
+    serving.until(lambda: serving.decoupled.held_back[-1:] == [False])
+    serving.on_loop(last)
+    assert list(call) == []
 
 
 def test_strict_streams_end_with_the_first_failure_in_its_turn(stub: Any) -> None:

@@ -62,6 +62,15 @@ class Client:
         body = await self._reader.readexactly(int(fields.get("Content-Length", "0"))) if has_body else b""
         return Response(int(status_line.split()[1]), fields, body)
 
+    async def chunks(self) -> list[bytes]:
+        """Read a chunked body."""
+        chunks = []
+        while size := int(await self._reader.readline(), 16):
+            chunks.append(await self._reader.readexactly(size))
+            assert await self._reader.readline() == b"\r\n"
+        assert await self._reader.readline() == b"\r\n"
+        return chunks
+
     async def ask(self, data: bytes) -> Response:
         self.send(data)
         return await self.response()
@@ -623,5 +632,109 @@ class TestDrain:
                 held.exchanges.pop().respond(200)
                 assert (await half.response()).status == 200
                 assert await site.server.drained(2)
+
+        run(scenario())
+
+
+class TestPieces:
+    """Answers whose length nobody knows when they begin."""
+
+    def test_are_chunked_and_the_connection_goes_on(self, run: Run) -> None:
+        def handler(exchange: Exchange) -> None:
+            exchange.begin(200, TEXT)
+            exchange.send((b"one,", b""))
+            exchange.send((b"two" * 20_000,))
+            exchange.finish()
+            exchange.send((b"late",))
+
+        async def scenario() -> None:
+            async with serving(handler) as served:
+                client = await served.client()
+                for _ in range(2):
+                    client.send(b"GET / HTTP/1.1\r\n\r\n")
+                    head = await client.response(has_body=False)
+                    assert (head.status, head.fields["Transfer-Encoding"]) == (200, "chunked")
+                    assert "Content-Length" not in head.fields
+                    assert await client.chunks() == [b"one,", b"two" * 20_000]
+
+        run(scenario())
+
+    def test_end_with_the_connection_for_http_1_0(self, run: Run) -> None:
+        def handler(exchange: Exchange) -> None:
+            exchange.begin(200, TEXT)
+            exchange.send((b"one,",))
+            exchange.send((b"two",))
+            exchange.finish()
+
+        async def scenario() -> None:
+            async with serving(handler) as served:
+                client = await served.client()
+                client.send(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+                head = await client.response(has_body=False)
+                assert (head.fields.get("Transfer-Encoding"), head.fields["Connection"]) == (None, "close")
+                assert await client.rest() == b"one,two"
+
+        run(scenario())
+
+    def test_are_cut_when_it_fails_in_the_middle(self, run: Run) -> None:
+        gone: list[bool] = []
+
+        def handler(exchange: Exchange) -> None:
+            exchange.on_cancel = lambda: gone.append(True)
+            exchange.begin(200, TEXT)
+            exchange.send((b"one",))
+            raise InvalidArgumentError("no")
+
+        async def scenario() -> None:
+            async with serving(handler) as served:
+                client = await served.client()
+                client.send(b"GET / HTTP/1.1\r\n\r\n")
+                with suppress(ConnectionError):
+                    assert not (await client.rest()).endswith(b"0\r\n\r\n")
+                assert gone == [True]
+
+        run(scenario())
+
+    def test_tell_when_the_client_leaves_them_unread_and_when_it_has_read_them(self, run: Run) -> None:
+        told: list[bool] = []
+        exchanges: list[Exchange] = []
+
+        def handler(exchange: Exchange) -> None:
+            exchanges.append(exchange)
+            exchange.on_full = told.append
+            exchange.begin(200, TEXT)
+            while not told:
+                exchange.send((bytes(2**20),))
+
+        async def scenario() -> None:
+            async with serving(handler) as served:
+                client = await served.client()
+                client.send(b"GET / HTTP/1.1\r\n\r\n")
+                await client.response(has_body=False)
+                reading = asyncio.create_task(client.chunks())
+                await until(lambda: told == [True, False])
+                exchanges[0].finish()
+                assert set(await reading) == {bytes(2**20)}
+
+        run(scenario())
+
+    def test_go_nowhere_when_the_client_has_gone(self, run: Run) -> None:
+        gone = asyncio.Event()
+        exchanges: list[Exchange] = []
+
+        def handler(exchange: Exchange) -> None:
+            exchanges.append(exchange)
+            exchange.on_cancel = gone.set
+            exchange.begin(200, TEXT)
+
+        async def scenario() -> None:
+            async with serving(handler) as served:
+                client = await served.client()
+                client.send(b"GET / HTTP/1.1\r\n\r\n")
+                await client.response(has_body=False)
+                client.close()
+                await gone.wait()
+                exchanges[0].send((b"late",))
+                exchanges[0].finish()
 
         run(scenario())

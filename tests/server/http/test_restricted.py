@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import cast
 
 import pytest
+from tests.server.responders import AnswersWhole
 
 from naiad.engine.dataplane import DataPlane
 from naiad.options import RESTRICTED_CATEGORIES
@@ -46,7 +47,7 @@ ROUTES = {
 CASES = [(category, *route.split()) for category, routes in ROUTES.items() for route in routes]
 
 
-class Port:
+class Port(AnswersWhole):
     """The HTTP port's router with a lock on each category; notes the status and body of answers."""
 
     def __init__(self) -> None:

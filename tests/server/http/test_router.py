@@ -4,6 +4,7 @@
 from collections.abc import Sequence
 
 import pytest
+from tests.server.responders import AnswersWhole
 
 from naiad.protocol.http1 import Headers
 from naiad.protocol.http1_head import Limits, parse_head
@@ -11,7 +12,7 @@ from naiad.server.http.exchange import Exchange
 from naiad.server.http.router import Route, Router
 
 
-class Recorder:
+class Recorder(AnswersWhole):
     """Takes answers, and is a handler that notes its arguments."""
 
     def __init__(self) -> None:

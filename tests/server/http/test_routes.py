@@ -18,7 +18,7 @@ from naiad.config.proto import ModelConfig
 from naiad.engine.dataplane import DataPlane
 from naiad.engine.model import Model
 from naiad.engine.pending import OnResponse
-from naiad.errors import NaiadError, NotFoundError, UnavailableError
+from naiad.errors import InternalError, NaiadError, NotFoundError, UnavailableError
 from naiad.protocol.http1 import Headers
 from naiad.protocol.http1_head import Limits, parse_head
 from naiad.requests import InferRequest, InferResponse, OutputTensor
@@ -44,7 +44,7 @@ from naiad.telemetry.traces.tracer import Tracer
 
 
 class FakeModel:
-    """Gives back its FP32 input as output; holds requests when `holds` is set."""
+    """Gives back its FP32 input as output, a decoupled one `responses`; holds requests when `holds` is set."""
 
     def __init__(self, *, decoupled: bool = False) -> None:
         self.name, self.version = "m", "1"
@@ -56,11 +56,19 @@ class FakeModel:
         self.held: list[Callable[[], None]] = []
         self.cancelled: list[object] = []
         self.error: NaiadError | None = None
+        self.responses: list[InferResponse | NaiadError] = []
+        self.held_back: list[bool] = []
+        self.on_response: OnResponse | None = None
 
     def statistics(self) -> ModelStatistics:
         return ModelStatistics("m", "1", inference_count=3)
 
     def submit(self, request: InferRequest, on_response: OnResponse, trace: Trace | None = None) -> str:
+        if self.is_decoupled:
+            self.on_response = on_response
+            for one in self.responses:
+                on_response(one)
+            return "pending"
         (tensor,) = request.inputs
         data = np.frombuffer(tensor.data, np.float32) if isinstance(tensor.data, memoryview) else tensor.data
         output = OutputTensor("OUT", "FP32", data.shape, data)
@@ -73,6 +81,25 @@ class FakeModel:
 
     def cancel(self, pending: object) -> None:
         self.cancelled.append(pending)
+
+    def hold_back(self, pending: object, holds_back: bool) -> None:
+        if [holds_back] != self.held_back[-1:]:
+            self.held_back.append(holds_back)
+
+
+def part(*values: float) -> InferResponse:
+    """A response that others follow."""
+    output = OutputTensor("OUT", "FP32", (len(values),), np.array(values, np.float32))
+    return InferResponse("m", "1", (output,), final=False)
+
+
+BAD = InferResponse("m", "1", (), final=False, error=InternalError("bad"))
+LAST = InferResponse("m", "1", ())
+TEXTS = {1: '{"OUT":1.0,"model_name":"m","model_version":"1"}', 2: '{"OUT":2.0,"model_name":"m","model_version":"1"}'}
+NOT_ONE = (
+    "generate expects model to produce exactly 1 response, use generate stream for model that generates various number "
+    "of responses"
+)
 
 
 class FakeCatalog:
@@ -137,6 +164,20 @@ class Api:
         assert self._answer is not None
         fields = {name.decode(): value.decode() for name, value in headers}
         self._answer.set_result(Answer(status, fields, b"".join(buffers)))
+
+    def begin(self, exchange: Exchange, status: int, headers: Headers) -> None:
+        self._begun = status, {name.decode(): value.decode() for name, value in headers}
+        self._pieces: list[bytes] = []
+
+    def go_on(self, exchange: Exchange, buffers: Sequence[bytes | memoryview]) -> None:
+        self._pieces.append(b"".join(buffers))
+
+    def finish(self, exchange: Exchange) -> None:
+        assert self._answer is not None
+        self._answer.set_result(Answer(*self._begun, b"".join(self._pieces)))
+
+    def cut(self, exchange: Exchange) -> None:
+        raise AssertionError("the answer was cut")
 
     def open(self, method: str, target: str, body: bytes = b"", **fields: str) -> Exchange:
         """Make an exchange; `fields` are header fields with `_` for `-`. Needs a running loop."""
@@ -419,12 +460,12 @@ class TestGenerate:
     def test_the_models_error_is_an_event_of_a_stream(self, api: Api) -> None:
         api.model.error = UnavailableError("Request timeout expired")
         assert api.ask("POST", "/v2/models/m/generate", b'{"IN":3}') == (
-            503,
+            400,
             JSON_TYPE,
             b'{"error":"Request timeout expired"}',
         )
         assert api.ask("POST", "/v2/models/m/generate_stream", b'{"IN":3}') == (
-            503,
+            400,
             EVENT_TYPE,
             b'data: {"error":"Request timeout expired"}\n\n',
         )
@@ -433,13 +474,86 @@ class TestGenerate:
         values = [0.5] * 300_000
         assert api.ask("POST", "/v2/models/m/generate", json.dumps({"IN": values}).encode()).document["OUT"] == values
 
-    def test_a_decoupled_model_is_501(self, api: Api) -> None:
-        api.catalog.model = FakeModel(decoupled=True)
+    def decoupled(self, api: Api, *responses: InferResponse | NaiadError) -> FakeModel:
+        model = api.catalog.model = api.model = FakeModel(decoupled=True)
+        model.responses = list(responses)
+        return model
+
+    @pytest.mark.parametrize(
+        ("responses", "status", "events"),
+        [
+            ([part(1), part(2), LAST], 200, [TEXTS[1], TEXTS[2]]),
+            ([part(1)._replace(final=True)], 200, [TEXTS[1]]),
+            ([LAST], 200, []),
+            ([BAD, part(2), LAST], 400, ['{"error":"bad"}', TEXTS[2]]),
+            ([part(1), BAD, part(2), LAST], 200, [TEXTS[1], '{"error":"bad"}', TEXTS[2]]),
+            ([part(1), InternalError("worst")], 200, [TEXTS[1], '{"error":"worst"}']),
+            ([InternalError("worst")], 400, ['{"error":"worst"}']),
+        ],
+    )
+    def test_each_response_of_a_decoupled_model_is_an_event(
+        self, api: Api, responses: list[InferResponse | NaiadError], status: int, events: list[str]
+    ) -> None:
+        self.decoupled(api, *responses)
         answer = api.ask("POST", "/v2/models/m/generate_stream", b'{"IN":3}')
-        assert (answer.status, answer.error) == (
-            501,
-            "the generate extension for decoupled models is not supported by this server",
-        )
+        assert answer == (status, EVENT_TYPE, "".join(f"data: {event}\n\n" for event in events).encode())
+
+    @pytest.mark.parametrize(
+        ("responses", "status", "text"),
+        [
+            ([part(1), LAST], 200, TEXTS[1]),
+            ([part(1)._replace(final=True)], 200, TEXTS[1]),
+            ([BAD, LAST], 400, '{"error":"bad"}'),
+            ([InternalError("worst")], 400, '{"error":"worst"}'),
+            ([LAST], 200, json.dumps({"error": NOT_ONE}, separators=(",", ":"))),
+            ([part(1), part(2), LAST], 200, json.dumps({"error": NOT_ONE}, separators=(",", ":"))),
+            ([part(1), InternalError("worst")], 200, json.dumps({"error": NOT_ONE}, separators=(",", ":"))),
+            ([BAD, part(2)], 400, json.dumps({"error": NOT_ONE}, separators=(",", ":"))),
+        ],
+    )
+    def test_one_object_is_the_only_response_of_a_decoupled_model(
+        self, api: Api, responses: list[InferResponse | NaiadError], status: int, text: str
+    ) -> None:
+        self.decoupled(api, *responses)
+        assert api.ask("POST", "/v2/models/m/generate", b'{"IN":3}') == (status, JSON_TYPE, text.encode())
+
+    def test_a_second_response_to_who_wants_one_ends_the_request(self, api: Api) -> None:
+        model = self.decoupled(api)
+
+        async def scenario() -> None:
+            exchange = api.open("POST", "/v2/models/m/generate", b'{"IN":3}')
+            exchange.run(api.handler, exchange)
+            assert model.on_response is not None
+            model.on_response(part(1))
+            assert (exchange.waiting, model.cancelled) == (True, [])
+            model.on_response(part(2))
+            assert (exchange.waiting, model.cancelled) == (False, ["pending"])
+
+        asyncio.run(scenario())
+
+    def test_large_events_are_written_in_a_thread_and_keep_their_place(self, api: Api) -> None:
+        model = self.decoupled(api, part(*[0.5] * 70_000), part(1), part(*[0.25] * 70_000), LAST)
+        answer = api.ask("POST", "/v2/models/m/generate_stream", b'{"IN":3}')
+        events = [json.loads(event.removeprefix("data: ")) for event in answer.body.decode().split("\n\n")[:-1]]
+        assert [event["OUT"] for event in events] == [[0.5] * 70_000, 1.0, [0.25] * 70_000]
+        assert True in model.held_back
+        assert model.held_back[-1] is False
+
+    def test_a_decoupled_model_waits_while_its_client_does_not_read(self, api: Api) -> None:
+        model = self.decoupled(api, part(1))
+
+        async def scenario() -> None:
+            exchange = api.open("POST", "/v2/models/m/generate_stream", b'{"IN":3}')
+            exchange.run(api.handler, exchange)
+            assert exchange.on_full is not None
+            exchange.on_full(True)
+            assert model.held_back[-1] is True
+            exchange.on_full(False)
+            assert model.held_back[-1] is False
+            exchange.cancel()
+            assert model.cancelled == ["pending"]
+
+        asyncio.run(scenario())
 
     def test_a_client_that_leaves_cancels_its_request(self, api: Api) -> None:
         async def scenario() -> None:

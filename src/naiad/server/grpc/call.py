@@ -53,6 +53,9 @@ class StreamHandler(Protocol):
     def on_half_close(self) -> None:
         """Note that no more messages come."""
 
+    def on_drained(self) -> None:
+        """Note that all that waited for the client to read has gone."""
+
     def on_cancel(self) -> None:
         """Note that the call is over, whatever the reason: nobody waits for an answer any more."""
 
@@ -185,6 +188,8 @@ class Call(Asker):
     def drained(self) -> None:
         """Let the client send more, now that it has read what there was."""
         self._session.http2.hold_back(self._stream, False)
+        if self._handler is not None and not self.ended:
+            self.run(self._handler.on_drained)
 
     # -- messages coming in
 

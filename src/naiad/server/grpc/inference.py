@@ -28,6 +28,8 @@ from naiad.telemetry.traces.tracer import Tracer
 _IN_FLIGHT_PER_STREAM = 256
 _UNSENT_BYTES_PER_STREAM = 16 * 1024 * 1024
 """With more requests of a stream under way, or more answers unread, its client has to wait."""
+_UNSENT_BYTES_OF_MODELS = 1024 * 1024
+"""With more answers unread, decoupled models have to wait, until all are read."""
 
 
 class InferenceMethods:
@@ -43,7 +45,7 @@ class InferenceMethods:
         request = read_infer(message)
         declaration = request.declaration
         model = self._dataplane.find(declaration.model_name, read_version(declaration.model_version))
-        if model.config.model_transaction_policy.decoupled:
+        if model.is_decoupled:
             raise UnsupportedError("ModelInfer RPC doesn't support models with decoupled transaction policy")
         if self._tracer.is_active:
             call.trace = begun_trace(self._tracer, call, model.name)
@@ -106,7 +108,7 @@ class _Entry:
     @property
     def decoupled(self) -> bool:
         """Whether the model answers when and as often as it likes."""
-        return self.model is not None and self.model.config.model_transaction_policy.decoupled
+        return self.model is not None and self.model.is_decoupled
 
     def end_trace(self) -> None:
         """Close the trace, if there is one."""
@@ -131,6 +133,7 @@ class InferenceStream:
         self._in_order: deque[_Entry] = deque()
         self._under_way: set[_Entry] = set()
         self._half_closed = False
+        self._models_wait = False
 
     def on_message(self, message: memoryview) -> None:
         """Take a request."""
@@ -161,6 +164,8 @@ class InferenceStream:
             raise
         if entry in self._under_way:  # else it is answered already
             entry.ticket = ticket
+            if self._models_wait:
+                ticket.hold_back(True)
 
     def _on_response(self, entry: _Entry, response: InferResponse | NaiadError) -> None:
         self._call.run(self._take_response, entry, response)
@@ -173,7 +178,9 @@ class InferenceStream:
             self._under_way.discard(entry)
             entry.ticket = None
         if isinstance(response, NaiadError):
-            self._fail(entry, response, (entry.request.declaration.model_name, model.version))
+            self._fail(entry, response, _told_model(entry, model))
+        elif response.error is not None:
+            self._fail(entry, response.error, _told_model(entry, model), response.final)
         else:
             self._take_answer(entry, model, response)
         self._regulate()
@@ -200,10 +207,10 @@ class InferenceStream:
             return
         self._put(entry, encoded, response.final)
 
-    def _fail(self, entry: _Entry, error: NaiadError, model: tuple[str, str] | None) -> None:
+    def _fail(self, entry: _Entry, error: NaiadError, model: tuple[str, str] | None, final: bool = True) -> None:
         """Answer a request that failed; `model` is its name and version if it had got that far."""
         if not self._strict:
-            self._put(entry, encode_stream_error(str(error), entry.request.id, model), True)
+            self._put(entry, encode_stream_error(str(error), entry.request.id, model, final), final)
         elif entry.decoupled:
             self._call.fail(error)
         else:
@@ -254,7 +261,22 @@ class InferenceStream:
     def _regulate(self) -> None:
         """Let the client wait while it has too much under way."""
         busy = max(len(self._under_way), len(self._in_order)) > _IN_FLIGHT_PER_STREAM
-        self._call.hold_back(busy or self._call.unsent_bytes > _UNSENT_BYTES_PER_STREAM)
+        unsent_bytes = self._call.unsent_bytes
+        self._call.hold_back(busy or unsent_bytes > _UNSENT_BYTES_PER_STREAM)
+        if unsent_bytes > _UNSENT_BYTES_OF_MODELS:
+            self._let_models_wait(True)
+
+    def on_drained(self) -> None:
+        """Let decoupled models go on: the client has read all answers."""
+        self._let_models_wait(False)
+
+    def _let_models_wait(self, wait: bool) -> None:
+        if self._models_wait is wait:
+            return
+        self._models_wait = wait
+        for entry in self._under_way:
+            if entry.ticket is not None:
+                entry.ticket.hold_back(wait)
 
     def on_cancel(self) -> None:
         """Withdraw the requests under way."""
@@ -267,3 +289,9 @@ class InferenceStream:
                 ticket.cancel()
         for entry in (*under_way, *in_order):
             entry.end_trace()
+
+
+def _told_model(entry: _Entry, model: Model) -> tuple[str, str]:
+    """Return the name and version that an error tells: of a decoupled model the version that was asked for."""
+    declaration = entry.request.declaration
+    return declaration.model_name, declaration.model_version if model.is_decoupled else model.version

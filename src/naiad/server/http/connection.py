@@ -19,7 +19,17 @@ from enum import Enum, auto
 from typing import cast
 
 from naiad.errors import NaiadError
-from naiad.protocol.http1 import CONTINUE, Headers, RequestReader, head_parser, render_head
+from naiad.protocol.http1 import (
+    CONTINUE,
+    LAST_PIECE,
+    Headers,
+    RequestReader,
+    head_parser,
+    is_chunked,
+    render_head,
+    render_head_of_pieces,
+    render_piece,
+)
 from naiad.protocol.http1_head import HttpError, RequestHead
 from naiad.protocol.rest import encode_error
 from naiad.server.bodies import BodyBudget, BodyBuffer
@@ -140,10 +150,12 @@ class Connection(asyncio.BufferedProtocol):
         """Answer no further request until the client has taken the last answer."""
         self._write_paused = True
         self._watch_unsent()
+        self._tell_full(True)
 
     def resume_writing(self) -> None:
         """Go on with requests that wait."""
         self._write_paused = False
+        self._tell_full(False)
         self._advance()
 
     # -- the request coming in
@@ -255,12 +267,50 @@ class Connection(asyncio.BufferedProtocol):
         keep_alive = head.keep_alive and not self._state.draining
         self._exchange = self._head = None
         self._send(head, status, headers, buffers, keep_alive)
+        self._go_on_with_next(keep_alive)
+
+    def _go_on_with_next(self, keep_alive: bool) -> None:
         if not keep_alive:
             self._close()
             return
         self._enter(Phase.IDLE)
         if len(self._reader.buffer):
             self._advance()
+
+    def begin(self, exchange: Exchange, status: int, headers: Headers) -> None:
+        """Send the head of a response whose body is to come in pieces."""
+        if exchange is self._exchange:
+            keep_alive = exchange.head.keep_alive and not self._state.draining
+            self._answered_bytes = 0
+            self._transport.write(render_head_of_pieces(status, headers, exchange.head, keep_alive))
+
+    def go_on(self, exchange: Exchange, buffers: Buffers) -> None:
+        """Send a piece of a response's body."""
+        if exchange is self._exchange:
+            pieces = render_piece(buffers, exchange.head)
+            self._answered_bytes += sum(map(len, pieces))
+            self._transport.write(b"".join(pieces))
+
+    def finish(self, exchange: Exchange) -> None:
+        """End a response whose body came in pieces, then go on with the next request or close."""
+        if exchange is not self._exchange:
+            return
+        head = exchange.head
+        self._exchange = self._head = None
+        if is_chunked(head):
+            self._transport.write(LAST_PIECE)
+        self._go_on_with_next(head.keep_alive and is_chunked(head) and not self._state.draining)
+
+    def cut(self, exchange: Exchange) -> None:
+        """Close in the middle of a response."""
+        if exchange is self._exchange:
+            self._exchange = self._head = None
+            self._transport.abort()
+
+    def _tell_full(self, is_full: bool) -> None:
+        exchange = self._exchange
+        if exchange is not None and exchange.on_full is not None:
+            exchange.run(exchange.on_full, is_full)
 
     def _send(
         self, head: RequestHead | None, status: int, headers: Headers, buffers: Buffers, keep_alive: bool

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One request and its one response, as handlers see them.
+"""One request and its one response, whole or in pieces, as handlers see them.
 
 May import `protocol`, `errors` and `server`'s `asker`; knows nothing of sockets beyond the `Responder` that takes its
 answer.
@@ -29,15 +29,29 @@ class Responder(Protocol):
     def answer(self, exchange: "Exchange", status: int, headers: Headers, buffers: Buffers) -> None:
         """Send the response to `exchange`, unless the client has gone."""
 
+    def begin(self, exchange: "Exchange", status: int, headers: Headers) -> None:
+        """Send the head of a response that comes in pieces."""
+
+    def go_on(self, exchange: "Exchange", buffers: Buffers) -> None:
+        """Send a piece, not empty, of the response that has begun."""
+
+    def finish(self, exchange: "Exchange") -> None:
+        """End the response that has begun."""
+
+    def cut(self, exchange: "Exchange") -> None:
+        """End the response that has begun so that the client sees that it is not whole."""
+
 
 class Exchange(Asker):
     """A request that waits for its response.
 
     `body` is empty without one; `receiving_since_ns` is when it began to come (monotonic), 0 if it came with the head.
-    A handler answers exactly once, by `respond` or `fail`; what comes later is ignored.
+    A handler answers exactly once, by `respond` or `fail`, or in pieces: by `begin`, any
+    number of `send` and `finish`. What comes later is ignored. `on_full` may be set to be told by True that the client
+    leaves pieces unread, by False that it has read them.
     """
 
-    __slots__ = ("_responder", "body", "head", "receiving_since_ns")
+    __slots__ = ("_responder", "begun", "body", "head", "on_full", "receiving_since_ns")
 
     def __init__(
         self, responder: Responder, head: RequestHead, body: bytes | memoryview, receiving_since_ns: int = 0
@@ -47,8 +61,10 @@ class Exchange(Asker):
         self.body = body
         self.receiving_since_ns = receiving_since_ns
         self.cancelled = False
+        self.begun = False
         self.on_cancel = None
         self.trace = None
+        self.on_full: Callable[[bool], None] | None = None
 
     @property
     def waiting(self) -> bool:
@@ -74,14 +90,43 @@ class Exchange(Asker):
             responder.answer(self, status, headers, buffers)
             trace.sent()
 
+    def begin(self, status: int, headers: Headers) -> None:
+        """Begin an answer in pieces."""
+        if self._responder is not None:
+            self.begun = True
+            if self.trace is not None:
+                self.trace.sending()
+            self._responder.begin(self, status, headers)
+
+    def send(self, buffers: Buffers) -> None:
+        """Send a piece of an answer; it must not be empty, and not change until it is sent."""
+        if self._responder is not None:
+            self._responder.go_on(self, buffers)
+
+    def finish(self) -> None:
+        """End an answer in pieces."""
+        responder, self._responder = self._responder, None
+        self.on_cancel = self.on_full = None
+        if responder is not None:
+            responder.finish(self)
+            if self.trace is not None:
+                self.trace.sent()
+
     def fail(self, error: NaiadError, headers: Headers = JSON) -> None:
-        """Answer with the error's HTTP status and its text as `{"error": ...}`."""
+        """Answer with the error's HTTP status and its text as `{"error": ...}`; cut an answer that has begun."""
+        if self.begun:
+            responder = self._responder
+            self.cancel()
+            if responder is not None:
+                responder.cut(self)
+            return
         self.respond(error.http_status, headers, (encode_error(str(error)),))
 
     def cancel(self) -> None:
         """Note that the client has gone; called by the connection."""
         self._responder = None
         self.cancelled = True
+        self.on_full = None
         self._tell_of_cancel()
         if self.trace is not None:
             self.trace.close()

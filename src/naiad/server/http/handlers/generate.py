@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`POST /v2/models/{m}[/versions/{v}]/generate` and `generate_stream`, for models that give one answer."""
+"""`POST /v2/models/{m}[/versions/{v}]/generate` and `generate_stream`."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,32 +7,30 @@ from typing import NamedTuple
 
 from naiad.engine.dataplane import DataPlane
 from naiad.engine.model import Model
-from naiad.errors import InvalidArgumentError, NaiadError, UnsupportedError
-from naiad.protocol.generate import decode_generate, encode_event, encode_generate
+from naiad.errors import InvalidArgumentError, NaiadError
+from naiad.protocol.generate import decode_generate, encode_event
 from naiad.protocol.http1 import Headers
-from naiad.protocol.rest import encode_error
 from naiad.requests import InferRequest, InferResponse
 from naiad.server.http.exchange import JSON, Exchange
+from naiad.server.http.handlers.generated import EVENTS, Encoded, EventStream, OneObject, encode, is_slow_to_encode
 from naiad.server.http.handlers.unknown_model import look_up
 from naiad.server.http.tracing import begin_trace
 from naiad.server.slow_work import SlowWork
 from naiad.telemetry.traces.tracer import Tracer
 
 _INLINE_JSON_BYTES = 1024 * 1024
-_INLINE_JSON_ELEMENTS = 64 * 1024
-
-_EVENTS: Headers = ((b"Content-Type", b"text/event-stream; charset=utf-8"),)
 
 
 class _Form(NamedTuple):
-    """The form of an answer: `wrap` makes the body of its JSON text."""
+    """The form of an answer: `wrap` makes the body of its JSON text; `several` takes a decoupled model's responses."""
 
     headers: Headers
     wrap: Callable[[bytes], bytes]
+    several: type[OneObject] | type[EventStream]
 
 
-_ONE_OBJECT = _Form(JSON, bytes)
-_STREAM = _Form(_EVENTS, encode_event)
+_ONE_OBJECT = _Form(JSON, bytes, OneObject)
+_STREAM = _Form(EVENTS, encode_event, EventStream)
 
 
 class GenerateHandlers:
@@ -53,7 +51,7 @@ class GenerateHandlers:
         self._handle(exchange, name, version, _STREAM)
 
     def _handle(self, exchange: Exchange, name: str, version: str, form: _Form) -> None:
-        model = self._find(name, version)
+        model = look_up(self._dataplane, self._dataplane.find, name, version)
         if self._tracer.is_active:
             begin_trace(self._tracer, exchange, model.name)
         if exchange.head.headers.get(b"content-encoding", b"identity") != b"identity":
@@ -65,13 +63,13 @@ class GenerateHandlers:
         else:
             submit(decode())
 
-    def _find(self, name: str, version: str) -> Model:
-        model = look_up(self._dataplane, self._dataplane.find, name, version)
-        if model.is_decoupled:
-            raise UnsupportedError("the generate extension for decoupled models is not supported by this server")
-        return model
-
     def _submit(self, exchange: Exchange, model: Model, form: _Form, request: InferRequest) -> None:
+        if model.is_decoupled:
+            several = form.several(exchange, self._slow_work)
+            several.ticket = ticket = self._dataplane.infer(model, request, several.on_response, exchange.trace)
+            if exchange.waiting:
+                exchange.on_cancel = ticket.cancel
+            return
         ticket = self._dataplane.infer(model, request, partial(self._on_response, exchange, form), exchange.trace)
         if exchange.waiting:
             exchange.on_cancel = ticket.cancel
@@ -81,16 +79,12 @@ class GenerateHandlers:
             exchange.run(self._answer, exchange, form, response)
 
     def _answer(self, exchange: Exchange, form: _Form, response: InferResponse | NaiadError) -> None:
-        if isinstance(response, NaiadError):
-            exchange.respond(response.http_status, form.headers, (form.wrap(encode_error(str(response))),))
-            return
         respond = partial(_respond, exchange, form)
-        encode = partial(encode_generate, response)
-        if sum([output.data.size for output in response.outputs]) > _INLINE_JSON_ELEMENTS:
-            self._slow_work.run(exchange, encode, respond)
+        if is_slow_to_encode(response):
+            self._slow_work.run(exchange, partial(encode, response), respond)
         else:
-            respond(encode())
+            respond(encode(response))
 
 
-def _respond(exchange: Exchange, form: _Form, text: bytes) -> None:
-    exchange.respond(200, form.headers, (form.wrap(text),))
+def _respond(exchange: Exchange, form: _Form, encoded: Encoded) -> None:
+    exchange.respond(encoded.status, form.headers, (form.wrap(encoded.text),))

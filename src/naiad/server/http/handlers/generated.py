@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What becomes of a decoupled model's responses: one JSON object, or an event each.
+
+May import `protocol`, `errors`, `requests`, the data plane's `Ticket` and its neighbours.
+"""
+
+from collections import deque
+from functools import partial
+from typing import NamedTuple
+
+from naiad.engine.dataplane import Ticket
+from naiad.errors import NaiadError
+from naiad.protocol.generate import encode_event, encode_generate
+from naiad.protocol.http1 import Headers
+from naiad.protocol.rest import encode_error
+from naiad.requests import InferResponse
+from naiad.server.http.exchange import JSON, Exchange
+from naiad.server.slow_work import SlowWork
+
+EVENTS: Headers = ((b"Content-Type", b"text/event-stream; charset=utf-8"),)
+
+_INLINE_JSON_ELEMENTS = 64 * 1024
+_FAILED = 400
+"""Triton's status for whatever error comes as a response."""
+_NOT_ONE = (
+    "generate expects model to produce exactly 1 response, use generate stream for model that generates various number "
+    "of responses"
+)
+
+
+class Encoded(NamedTuple):
+    """A response as JSON, and the status that it would have alone."""
+
+    status: int
+    text: bytes
+
+
+def encode(response: InferResponse | NaiadError) -> Encoded:
+    """Write a response, also one that is an error or cannot be written; runs on the loop or in a thread."""
+    try:
+        if isinstance(response, NaiadError):
+            raise response
+        if response.error is not None:
+            raise response.error
+        return Encoded(200, encode_generate(response))
+    except NaiadError as error:
+        return Encoded(_FAILED, encode_error(str(error)))
+
+
+def is_slow_to_encode(response: InferResponse | NaiadError) -> bool:
+    """Tell whether a response is better written in a thread."""
+    if isinstance(response, NaiadError):
+        return False
+    return sum([output.data.size for output in response.outputs]) > _INLINE_JSON_ELEMENTS
+
+
+def is_nothing(response: InferResponse | NaiadError) -> bool:
+    """Tell whether a response only says that the one before was the last."""
+    return isinstance(response, InferResponse) and response.final and not response.outputs and response.error is None
+
+
+def is_last(response: InferResponse | NaiadError) -> bool:
+    """Tell whether no other response follows."""
+    return isinstance(response, NaiadError) or response.final
+
+
+class OneObject:
+    """The only response of a decoupled model; several, or none, are an error under the status of the first."""
+
+    def __init__(self, exchange: Exchange, slow_work: SlowWork) -> None:
+        self.ticket: Ticket | None = None
+        self._exchange = exchange
+        self._slow_work = slow_work
+        self._first: InferResponse | NaiadError | None = None
+
+    def on_response(self, response: InferResponse | NaiadError) -> None:
+        """Take a response; answer when it is clear that it was the only one, or that it was not."""
+        if self._exchange.waiting:
+            self._exchange.run(self._take, response)
+
+    def _take(self, response: InferResponse | NaiadError) -> None:
+        first = self._first
+        if not is_nothing(response):
+            if first is not None:
+                self._refuse(first)
+                if self.ticket is not None:
+                    self.ticket.cancel()
+                return
+            self._first = first = response
+        if not is_last(response):
+            return
+        if first is None:
+            self._refuse(None)
+        elif is_slow_to_encode(first):
+            self._slow_work.run(self._exchange, partial(encode, first), self._respond)
+        else:
+            self._respond(encode(first))
+
+    def _refuse(self, first: InferResponse | NaiadError | None) -> None:
+        failed = isinstance(first, NaiadError) or (first is not None and first.error is not None)
+        self._respond(Encoded(_FAILED if failed else 200, encode_error(_NOT_ONE)))
+
+    def _respond(self, encoded: Encoded) -> None:
+        self._exchange.respond(encoded.status, JSON, (encoded.text,))
+
+
+class EventStream:
+    """An event for each response, in their order, under the status of the first.
+
+    The model waits while the client leaves events unread, and while a large one is being written.
+    """
+
+    def __init__(self, exchange: Exchange, slow_work: SlowWork) -> None:
+        self._exchange = exchange
+        self._slow_work = slow_work
+        self._ticket: Ticket | None = None
+        self._waiting: deque[InferResponse | NaiadError] = deque()
+        self._is_full = False
+        self._is_encoding = False
+        exchange.on_full = self._on_full
+
+    @property
+    def ticket(self) -> Ticket | None:
+        """The request; None until it is submitted."""
+        return self._ticket
+
+    @ticket.setter
+    def ticket(self, ticket: Ticket) -> None:
+        self._ticket = ticket
+        self._regulate()
+
+    def on_response(self, response: InferResponse | NaiadError) -> None:
+        """Take a response."""
+        if not self._exchange.waiting:
+            return
+        self._waiting.append(response)
+        if not self._is_encoding:
+            self._exchange.run(self._send_waiting)
+
+    def _send_waiting(self) -> None:
+        while self._waiting:
+            response = self._waiting.popleft()
+            last = is_last(response)
+            if is_nothing(response):
+                self._send(last, None)
+            elif is_slow_to_encode(response):
+                self._is_encoding = True
+                self._regulate()
+                self._slow_work.run(self._exchange, partial(encode, response), partial(self._on_encoded, last))
+                return
+            else:
+                self._send(last, encode(response))
+
+    def _on_encoded(self, last: bool, encoded: Encoded) -> None:
+        self._is_encoding = False
+        self._send(last, encoded)
+        self._regulate()
+        self._send_waiting()
+
+    def _send(self, last: bool, encoded: Encoded | None) -> None:
+        exchange = self._exchange
+        if not exchange.begun:
+            exchange.begin(200 if encoded is None else encoded.status, EVENTS)
+        if encoded is not None:
+            exchange.send((encode_event(encoded.text),))
+        if last:
+            exchange.finish()
+
+    def _on_full(self, is_full: bool) -> None:
+        self._is_full = is_full
+        self._regulate()
+
+    def _regulate(self) -> None:
+        if self._ticket is not None:
+            self._ticket.hold_back(self._is_full or self._is_encoding)
