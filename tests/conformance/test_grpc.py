@@ -79,6 +79,12 @@ def log_setting(name: str, kind: str, value: object) -> pb.LogSettingsRequest:
     return made
 
 
+def trace_setting(name: str, values: Sequence[str], model: str = "") -> pb.TraceSettingRequest:
+    made = pb.TraceSettingRequest(model_name=model)
+    made.settings[name].value.extend(values)
+    return made
+
+
 REGION, SIZE = ("shared_memory_region", "string_param", "r"), ("shared_memory_byte_size", "int64_param", 64)
 
 
@@ -266,6 +272,36 @@ CASES: dict[str, Case] = {
             ("log_file", "string_param", "x", False),
             ("log_file", "bool_param", True, False),
             ("unknown", "bool_param", True, True),
+        )
+    },
+    "trace settings": Case("TraceSetting", pb.TraceSettingRequest(), True),
+    "trace settings of a model": Case("TraceSetting", pb.TraceSettingRequest(model_name="fixed"), True),
+    "trace settings of nobody": Case("TraceSetting", pb.TraceSettingRequest(model_name="nobody"), False),
+    "trace settings of what did not load": Case("TraceSetting", pb.TraceSettingRequest(model_name="broken"), False),
+    "nobody's trace rate": Case("TraceSetting", trace_setting("trace_rate", ["x"], "nobody"), False),
+    **{
+        f"trace settings: {setting} {values}": Case("TraceSetting", trace_setting(setting, values), ok)
+        for setting, values, ok in (
+            ("trace_rate", ["1000"], True),
+            ("trace_rate", [], True),
+            ("trace_rate", ["x"], False),
+            ("trace_rate", ["5", "6"], False),
+            ("trace_rate", ["4294967296"], False),
+            ("trace_count", ["-1"], True),
+            ("trace_count", ["-2"], False),
+            ("trace_count", [""], False),
+            ("log_frequency", ["0"], True),
+            ("log_frequency", ["x"], False),
+            ("log_frequency", ["1", "2"], False),
+            ("trace_level", [], True),
+            ("trace_level", ["OFF"], True),
+            ("trace_level", ["NOPE"], True),
+            ("trace_level", ["OFF", "OFF"], False),
+            ("trace_level", ["TENSORS"], False),
+            ("trace_file", [], False),
+            ("trace_file", ["x"], False),
+            ("trace_mode", ["a", "b"], True),
+            ("unknown", ["1"], True),
         )
     },
     "live": Case("ServerLive", pb.ServerLiveRequest(), True),

@@ -32,6 +32,7 @@ from naiad.server.http.routes import inference_api
 from naiad.server.http.settings import http_settings
 from naiad.server.memory import IdleTrimmer
 from naiad.server.slow_work import SlowWork
+from naiad.server.tracing import Tracing
 from naiad.shm.regions import Regions
 from naiad.snapshots import IndexEntry, LogSettings, ServerMetadata
 from naiad.telemetry import metrics
@@ -47,9 +48,13 @@ EXTENSIONS = (
     "binary_tensor_data",
     "parameters",
     "statistics",
+    "trace",
     "logging",
 )
 """Triton's names of the protocol extensions that work here, in Triton's order."""
+
+_WRITING_TRACES_S = 5.0
+"""How long a server that stops may take to write the last traces; a collector may not answer at all."""
 
 _log = logging.getLogger(__name__)
 
@@ -88,6 +93,8 @@ class App:
         regions = Regions(allowed=options.allow_client_shm)
         settings, budget = http_settings(options), BodyBudget(options.http_max_bytes_in_flight)
         self._slow_work = SlowWork()
+        self._tracing = Tracing(options.trace_options, options.id)
+        tracer = self._tracing.tracer
         self._trimmer = IdleTrimmer(budget)
         self._machine = MachineMonitor()
         self._machine_timer: asyncio.TimerHandle | None = None
@@ -97,13 +104,16 @@ class App:
             self._slow_work,
             budget,
             log,
+            tracer,
             options.http_max_input_size,
             locks(options.http_restricted_api),
         )
         keys = ApiKeys(read_api_keys(options.api_key_file)) if options.api_key_file else None
         self._http = HttpServer(api, settings, budget, None if keys is None else http_authorization.key_check(keys))
         self._grpc = GrpcServer(
-            inference_services(self.dataplane, regions, log, locks(options.grpc_restricted_protocol, GRPC_LOCK_PREFIX)),
+            inference_services(
+                self.dataplane, regions, log, tracer, locks(options.grpc_restricted_protocol, GRPC_LOCK_PREFIX)
+            ),
             grpc_settings(options),
             BodyBudget(options.grpc_max_bytes_in_flight),
             self._slow_work,
@@ -199,6 +209,7 @@ class App:
         await self._grpc.stop()
         await self._metrics.stop()
         self._slow_work.close()
+        await asyncio.to_thread(self._tracing.close, _WRITING_TRACES_S)
         self._trimmer.stop()
         if self._machine_timer is not None:
             self._machine_timer.cancel()

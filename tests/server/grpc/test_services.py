@@ -139,8 +139,8 @@ UNKNOWN = (grpc.StatusCode.NOT_FOUND, "Request for unknown model: 'nobody' is no
         ),
         (
             "TraceSetting",
-            pb.TraceSettingRequest(),
-            (grpc.StatusCode.UNIMPLEMENTED, "the trace extension is not supported by this server"),
+            pb.TraceSettingRequest(model_name="nobody"),
+            (grpc.StatusCode.INVALID_ARGUMENT, "Request for unknown model : nobody"),
         ),
         ("SystemSharedMemoryRegister", pb.SystemSharedMemoryRegisterRequest(name="r"), NO_SHARED_MEMORY),
         ("SystemSharedMemoryUnregister", pb.SystemSharedMemoryUnregisterRequest(), NO_SHARED_MEMORY),
