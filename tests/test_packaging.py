@@ -29,7 +29,7 @@ BASE = {
     "tritonclient",
     "uvloop",
 }
-EXTRAS = {"yolo", "dev"}
+EXTRAS = {"yolo", "opentelemetry", "dev"}
 COPYLEFT = {"ultralytics", "ultralytics-thop", "ultralytics-platform"}
 
 

@@ -86,6 +86,28 @@ class LogSettings:
     format: str = "default"
 
 
+TRACE_LEVELS = ("TIMESTAMPS", "TENSORS")
+"""What can be traced of a request, in the order in which Triton tells it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TraceSettings:
+    """Which requests are traced, and how: the values of Triton's `--trace-config`.
+
+    No `levels` is off. One of `rate` requests is traced, `count` more in all, -1 being any number. With a
+    `log_frequency` that many traces make a `file`, which gets a number behind its name. `mode` is `triton` or
+    `opentelemetry`; `exporter` has the settings of the latter as they were given, by name.
+    """
+
+    levels: tuple[str, ...] = ()
+    rate: int = 1000
+    count: int = -1
+    log_frequency: int = 0
+    file: str = ""
+    mode: str = "triton"
+    exporter: tuple[tuple[str, str], ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Duration:
     """How often a thing happened and how long all of it took, in nanoseconds."""

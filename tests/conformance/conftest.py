@@ -6,8 +6,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,6 +84,24 @@ def restricted_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
         naiad.Server(repository, http_port=0, grpc_port=0, metrics_port=0, **options) as ours,
     ):
         yield Servers(triton.ports, Ports(*map(_port_of, (ours.http_url, ours.metrics_url, ours.grpc_url))))
+
+
+@contextmanager
+def traced_servers(folder: Path, *trace_configs: Sequence[str]) -> Iterator[Servers]:
+    """Start both servers with the same models, each with its own `--trace-config`, in an empty `folder`."""
+    script = _reference()
+    repositories = folder / "triton-models", folder / "naiad-models"
+    for repository, write in zip(repositories, (write_triton_repository, write_naiad_repository), strict=True):
+        repository.mkdir()
+        write(repository)
+    theirs, ours = trace_configs
+    flags = [f"--trace-config={one}" for one in theirs]
+    options = {"http_port": 0, "grpc_port": 0, "metrics_port": 0, "exit_on_error": False, "trace_config": tuple(ours)}
+    with (
+        _Triton(script, repositories[0], folder / "triton.log", *flags) as triton,
+        naiad.Server(repositories[1], **options) as server,
+    ):
+        yield Servers(triton.ports, Ports(*map(_port_of, (server.http_url, server.metrics_url, server.grpc_url))))
 
 
 def _reference() -> Path:

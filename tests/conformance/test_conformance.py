@@ -8,11 +8,13 @@ from tests.conformance import allowed
 from tests.conformance.cases import HUNG_UP, Case
 from tests.conformance.comparison import differences, shown
 from tests.conformance.conftest import Servers
-from tests.conformance.table import bodies, datatypes, errors, http, log_settings, options
+from tests.conformance.table import bodies, datatypes, errors, http, log_settings, options, trace_settings
 from tests.conformance.wire import Conversation, converse
 
 TABLE = tuple(
-    chain.from_iterable(chapter.cases() for chapter in (datatypes, options, bodies, errors, http, log_settings))
+    chain.from_iterable(
+        chapter.cases() for chapter in (datatypes, options, bodies, errors, http, log_settings, trace_settings)
+    )
 )
 
 

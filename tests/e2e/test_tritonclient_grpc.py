@@ -226,9 +226,9 @@ def test_compression(client: Any, algorithm: str) -> None:
             "Unable to find cuda shared memory region: 'region'",
         ),
         (
-            lambda client: client.get_trace_settings(),
-            "StatusCode.UNIMPLEMENTED",
-            "the trace extension is not supported by this server",
+            lambda client: client.get_trace_settings("nobody"),
+            "StatusCode.INVALID_ARGUMENT",
+            "Request for unknown model : nobody",
         ),
         (
             lambda client: client.update_log_settings({"log_format": "x"}),
@@ -407,3 +407,12 @@ def test_settings_of_the_log_are_told_and_changed(client: Any) -> None:
     assert changed["log_warning"] == {"bool_param": False}
     changed = client.update_log_settings({"log_warning": True}, as_json=True)["settings"]
     assert changed["log_warning"] == {"bool_param": True}
+
+
+def test_settings_of_traces_are_told_and_changed(client: Any) -> None:
+    settings = client.get_trace_settings(as_json=True)
+    assert settings["settings"]["trace_level"] == {"value": ["OFF"]}
+    changed = client.update_trace_settings("counted", {"trace_rate": "5"}, as_json=True)["settings"]
+    assert changed["trace_rate"] == {"value": ["5"]}
+    assert client.get_trace_settings(as_json=True) == settings
+    assert client.update_trace_settings("counted", {"trace_rate": None}, as_json=True) == settings

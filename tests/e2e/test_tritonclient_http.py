@@ -69,6 +69,7 @@ def test_server_metadata(client: Any) -> None:
             "binary_tensor_data",
             "parameters",
             "statistics",
+            "trace",
             "logging",
         ],
     }
@@ -79,6 +80,14 @@ def test_settings_of_the_log_are_told_and_changed(client: Any) -> None:
     assert (settings["log_warning"], settings["log_format"]) == (True, "default")
     assert client.update_log_settings({"log_warning": False, "log_verbose_level": 2})["log_verbose_level"] == 2
     assert client.update_log_settings({"log_warning": True, "log_verbose_level": 0}) == settings
+
+
+def test_settings_of_traces(client: Any) -> None:
+    settings = client.get_trace_settings()
+    assert (settings["trace_level"], settings["trace_rate"]) == (["OFF"], "1000")
+    assert client.update_trace_settings("add_sub", {"trace_rate": "5"})["trace_rate"] == "5"
+    assert client.get_trace_settings() == settings
+    assert client.update_trace_settings("add_sub", {"trace_rate": None}) == settings
 
 
 def test_model_metadata(client: Any) -> None:

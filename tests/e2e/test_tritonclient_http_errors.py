@@ -153,6 +153,13 @@ def test_wrong_settings_of_the_log_are_refused(client: Any) -> None:
     assert refused(lambda: client.update_log_settings({"log_info": 1}))[0] == "500"
 
 
+def test_wrong_settings_of_traces_are_refused(client: Any) -> None:
+    text = "trace file location can not be updated through network protocol"
+    assert refused(lambda: client.update_trace_settings(settings={"trace_file": "x"})) == ("501", text)
+    assert refused(lambda: client.get_trace_settings("missing")) == ("400", "Request for unknown model : missing")
+    assert refused(lambda: client.update_trace_settings(settings={"trace_rate": 1}))[0] == "500"
+
+
 def test_features_of_later_work_are_refused_by_name(client: Any) -> None:
     handle = bytes(64)
     for call in (
@@ -162,14 +169,6 @@ def test_features_of_later_work_are_refused_by_name(client: Any) -> None:
         client.unregister_cuda_shared_memory,
     ):
         assert refused(call) == ("501", _NO_SHARED_MEMORY)
-    for call, feature in (
-        (client.get_trace_settings, "trace"),
-        (lambda: client.get_trace_settings("add_sub"), "trace"),
-        (lambda: client.update_trace_settings(settings={"trace_rate": "1"}), "trace"),
-    ):
-        status, text = refused(call)
-        assert status == "501"
-        assert feature in text
 
 
 def test_a_tensor_in_shared_memory_is_refused(client: Any) -> None:

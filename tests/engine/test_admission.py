@@ -13,6 +13,7 @@ from naiad.engine.ports import ModelCatalog
 from naiad.errors import InternalError, InvalidArgumentError, NaiadError, UnavailableError
 from naiad.requests import InferRequest, InferResponse
 from naiad.snapshots import ServerMetadata
+from naiad.telemetry.traces.trace import Trace
 
 REQUEST = InferRequest("m", ())
 ANSWER = InferResponse("m", "1", ())
@@ -27,7 +28,7 @@ class FakeModel:
         self.rejections = 0
         self.objection: NaiadError | None = None
 
-    def submit(self, request: InferRequest, on_response: OnResponse) -> InferRequest:
+    def submit(self, request: InferRequest, on_response: OnResponse, trace: Trace | None = None) -> InferRequest:
         if self.objection is not None:
             raise self.objection
         self.held.append(on_response)

@@ -35,7 +35,8 @@ from naiad.options import (
     refuse_later_flag,
 )
 from naiad.server.access import read_api_keys
-from naiad.server.app import App, log_settings, run
+from naiad.server.app import App, log_settings
+from naiad.server.process import run
 from naiad.telemetry.logs import ServerLog, open_log
 
 
@@ -286,6 +287,8 @@ Examples:
   naiad serve --model-repository=models --http-port=0 --allow-metrics=false
   naiad serve --model-repository=/a --model-repository=/b --exit-on-error=false
   naiad serve --model-repository=models --http-address=0.0.0.0   # open to the network
+  naiad serve --model-repository=models --trace-config=level=TIMESTAMPS --trace-config=rate=100 \\
+    --trace-config=triton,file=trace.json            # where one request in 100 spends its time
 
 \b
 Exit codes: 0 stopped by a signal, all requests finished; 1 could not start, or requests

@@ -16,6 +16,7 @@ from naiad.engine.ports import ModelCatalog
 from naiad.errors import InvalidArgumentError, NaiadError, NotFoundError, UnavailableError
 from naiad.requests import InferRequest
 from naiad.snapshots import IndexEntry, ModelMetadata, ModelState, ModelStatistics, ServerMetadata
+from naiad.telemetry.traces.trace import Trace
 
 
 class Ticket:
@@ -123,25 +124,26 @@ class DataPlane:
         """
         return self._catalog.find(name, version)
 
-    def infer(self, model: Model, request: InferRequest, on_response: OnResponse) -> Ticket:
+    def infer(self, model: Model, request: InferRequest, on_response: OnResponse, trace: Trace | None = None) -> Ticket:
         """Check `request` and hand it to `model`.
 
         `on_response` is called on the loop's thread with each response, possibly before this returns; an error, or
-        a response with `final` set, is the last. After an exception it is not called.
+        a response with `final` set, is the last. After an exception it is not called. What happens in the engine is
+        noted in the `trace`, if there is one; to close it is the caller's part.
 
         Raises:
             InvalidArgumentError: the request does not fit the model.
             UnavailableError: the model's queue is full, it is stopping, or too many requests are in flight.
         """
         if self._admission is None:
-            return Ticket(model, model.submit(request, on_response))
+            return Ticket(model, model.submit(request, on_response, trace))
         try:
             admitted = self._admission.admit(on_response)
         except UnavailableError:
             model.note_rejection()
             raise
         try:
-            return Ticket(model, model.submit(request, admitted), admitted)
+            return Ticket(model, model.submit(request, admitted, trace), admitted)
         except NaiadError:
             admitted.leave()
             raise

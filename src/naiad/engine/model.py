@@ -19,10 +19,12 @@ from naiad.engine.queue import RequestQueue
 from naiad.engine.responding import RespondingScheduler, RespondingThread
 from naiad.engine.scheduler import MergingScheduler, Scheduler
 from naiad.engine.signature import Signature
+from naiad.engine.tracing import note_start, noting_responses
 from naiad.options import MetricsSettings
 from naiad.requests import InferRequest
 from naiad.snapshots import ModelMetadata, ModelStatistics
 from naiad.telemetry.statistics import FailureReason, StatisticsRecorder
+from naiad.telemetry.traces.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,15 +163,21 @@ class Model:
         figures = self._statistics.snapshot(self.name, self.version, self._scheduler.queued_count, self._clock())
         return replace(figures, load_duration_ns=self._load_duration_ns, tags=self._tags)
 
-    def submit(self, request: InferRequest, on_response: OnResponse) -> Pending:
+    def submit(self, request: InferRequest, on_response: OnResponse, trace: Trace | None = None) -> Pending:
         """Check a request and schedule it; `on_response` may be called before this returns.
+
+        What happens to it is noted in the `trace`, if there is one.
 
         Raises:
             InvalidArgumentError: the request does not fit the model.
             UnavailableError: the queue is full or the model is stopping.
         """
         arrived_ns = self._clock()
-        pending = Pending(request, self._signature.bind(request), self.version, on_response, arrived_ns)
+        bound = self._signature.bind(request)
+        if trace is not None:
+            note_start(trace, request, bound, self.version, arrived_ns)
+            on_response = noting_responses(trace, on_response)
+        pending = Pending(request, bound, self.version, on_response, arrived_ns, trace)
         self._scheduler.submit(pending)
         return pending
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from naiad.engine.signature import BoundRequest
 from naiad.errors import NaiadError
 from naiad.requests import NO_PARAMETERS, InferRequest, InferResponse, OutputTensor, ParameterValue, RequestTiming
+from naiad.telemetry.traces.trace import Trace
 
 OnResponse = Callable[[InferResponse | NaiadError], None]
 """Called with each response; an error, or a response with `final` set, is the last."""
@@ -15,6 +16,7 @@ class Pending:
     """One accepted request, until its last response has gone.
 
     `arrived_ns` is when the engine got it, `queued_ns` when it last joined a queue; both monotonic.
+    `trace` is there if the request is traced.
     `timing` is set once it is computed, if the request asks for it; `parameters` are those of the last response.
     `is_cancelled` says the client no longer wants it, `is_done` that nothing more will be sent.
     """
@@ -29,11 +31,18 @@ class Pending:
         "queued_ns",
         "request",
         "timing",
+        "trace",
         "version",
     )
 
     def __init__(
-        self, request: InferRequest, bound: BoundRequest, version: str, on_response: OnResponse, now_ns: int
+        self,
+        request: InferRequest,
+        bound: BoundRequest,
+        version: str,
+        on_response: OnResponse,
+        now_ns: int,
+        trace: Trace | None = None,
     ) -> None:
         self.request = request
         self.bound = bound
@@ -42,6 +51,7 @@ class Pending:
         self.arrived_ns = now_ns
         self.queued_ns = now_ns
         self.timing: RequestTiming | None = None
+        self.trace = trace
         self.parameters: Mapping[str, ParameterValue] = NO_PARAMETERS
         self.is_cancelled = False
         self.is_done = False

@@ -200,6 +200,9 @@ class RespondingScheduler(Scheduler[RespondingThread]):
             pending.answer_in_part(reply.outputs or (), reply.parameters, reply.error)
             return
         del self._open[pending]
+        if pending.trace is not None:
+            start_ns = opened.channel.started_ns
+            pending.trace.computed(start_ns, start_ns, reply.computed_ns, reply.ready_ns)
         if pending.is_done:
             return  # failed by `abort` already
         if pending.is_cancelled:

@@ -193,6 +193,8 @@ class MergingScheduler(Scheduler[InstanceThread]):
         results, timings = outcome
         if isinstance(results, NaiadError):
             for pending in batch:
+                if pending.trace is not None:
+                    pending.trace.computed(*timings)
                 reason = FailureReason.CANCELED if pending.is_cancelled else FailureReason.BACKEND
                 self._finish(pending, results, reason)
             return
@@ -200,6 +202,8 @@ class MergingScheduler(Scheduler[InstanceThread]):
         statistics.record_execution(sum([pending.bound.rows for pending in batch]), timings)
         for pending, outputs in zip(batch, results, strict=True):
             statistics.record_success(pending.bound.rows, pending.arrived_ns, pending.queued_ns, timings, now_ns)
+            if pending.trace is not None:
+                pending.trace.computed(*timings)
             if pending.request.wants_timing:
                 pending.timing = timing_of(pending, timings, now_ns)
             self._release(pending, outputs)

@@ -2,8 +2,9 @@
 """What can be told to a server at start.
 
 `table` is the one table of options, the dataclass `ServerOptions`; each of its rows has a flag (`flags`), and some have
-values with a form of their own (`values`). `parsing` reads fields from flags and environment variables. `later` holds
-the flags of Triton's that are refused, because this version cannot do what they ask for. Other rooms import from here.
+values with a form of their own (`values`, `traces`). `parsing` reads fields from flags and environment variables.
+`later` holds the flags of Triton's that are refused, because this version cannot do what they ask for. Other rooms
+import from here.
 May import `errors`, nothing else.
 """
 
@@ -11,6 +12,7 @@ from naiad.options.flags import Flag, flag_name, value_range
 from naiad.options.later import LATER_FLAGS, LaterFlag, refuse_later_flag
 from naiad.options.parsing import ENVIRONMENT_LIST_SEPARATOR, environment_name, parse_value
 from naiad.options.table import DEFAULTS, FIELD_FLAGS, ServerOptions
+from naiad.options.traces import TraceOptions
 from naiad.options.values import (
     RESTRICTED_CATEGORIES,
     BackendOption,
@@ -34,6 +36,7 @@ __all__ = [
     "Quantile",
     "RestrictedGroup",
     "ServerOptions",
+    "TraceOptions",
     "environment_name",
     "flag_name",
     "parse_value",

@@ -22,7 +22,8 @@ class Flag:
 
     `minimum` and `maximum` are inclusive, in `unit`. `choices` lists the values that work, `later_choices` maps those
     Triton knows and this version does not to the feature they need. A `switch` takes no value. `note` is a
-    notice for whoever sets the option: it is accepted, but does not do what its name promises. `tritons` is false
+    notice for whoever sets the option: it is accepted, but does not do what its name promises, or is to be spelled
+    otherwise. `tritons` is false
     for an option that Triton does not have.
     """
 

@@ -58,9 +58,6 @@ LATER_FLAGS: Mapping[str, LaterFlag] = {
         *_later("peer access between GPUs", "enable-peer-access", accepted=_OFF),
         *_later("forwarding headers", "http-header-forward-pattern", "grpc-header-forward-pattern", accepted=("",)),
         *_later("metrics of the GPUs", "allow-gpu-metrics", accepted=_OFF),
-        *_later(
-            "tracing", "trace-config", "trace-file", "trace-level", "trace-rate", "trace-count", "trace-log-frequency"
-        ),
         *_later("loading Triton's shared libraries", "backend-directory", advice=_NO_SHARED_LIBRARIES),
         *_later("a repository agent", "repoagent-directory"),
         *_later("the response cache", "cache-config", "cache-directory"),

@@ -3,7 +3,8 @@
 
 Each field of `ServerOptions` carries a `Flag` in its metadata; defaults, command-line flags (Triton's spelling),
 environment variables, help texts, value ranges and the documentation's table all come from it. A new option is a new
-field here. Triton's flags that have no field yet are in `later`. May import `errors`, `flags` and `values`.
+field here. Triton's flags that have no field yet are in `later`. May import `errors`, `flags`, `values` and
+`traces`.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import TypeVar
 
 from naiad.errors import InvalidArgumentError, UnsupportedError
 from naiad.options.flags import MAX_INT, MAX_PORT, Flag, check_value
+from naiad.options.traces import TraceOptions, parse_trace_options
 from naiad.options.values import (
     RESTRICTED_CATEGORIES,
     BackendOption,
@@ -26,6 +28,10 @@ T = TypeVar("T")
 
 def _option(default: T, row: Flag) -> T:
     return field(default=default, metadata={"flag": row})
+
+
+def _replaced_by(setting: str) -> str:
+    return f"is deprecated by Triton, write --trace-config={setting}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -323,6 +329,41 @@ class ServerOptions:
     )
     log_file: str = _option("", Flag("Logging", "File to append the log to; default: standard error."))
 
+    trace_config: tuple[str, ...] = _option(
+        (),
+        Flag(
+            "Tracing",
+            "What to trace: level=TIMESTAMPS, level=TENSORS; of one request in rate=N (default 1000), count=N in all. "
+            "Where to: mode=triton with triton,file=PATH and triton,log-frequency=N, or mode=opentelemetry with "
+            "opentelemetry,url=URL, opentelemetry,resource=KEY=VALUE and opentelemetry,bsp_...=N.",
+            repeatable=True,
+        ),
+    )
+    trace_file: str = _option(
+        "", Flag("Tracing", "Deprecated by Triton: triton,file=PATH.", note=_replaced_by("triton,file=PATH"))
+    )
+    trace_level: tuple[str, ...] = _option(
+        (), Flag("Tracing", "Deprecated by Triton: level=LEVEL.", repeatable=True, note=_replaced_by("level=LEVEL"))
+    )
+    trace_rate: int = _option(
+        1000,
+        Flag("Tracing", "Deprecated by Triton: rate=N.", minimum=0, maximum=MAX_INT, note=_replaced_by("rate=N")),
+    )
+    trace_count: int = _option(
+        -1,
+        Flag("Tracing", "Deprecated by Triton: count=N.", minimum=-1, maximum=MAX_INT, note=_replaced_by("count=N")),
+    )
+    trace_log_frequency: int = _option(
+        0,
+        Flag(
+            "Tracing",
+            "Deprecated by Triton: triton,log-frequency=N.",
+            minimum=0,
+            maximum=MAX_INT,
+            note=_replaced_by("triton,log-frequency=N"),
+        ),
+    )
+
     def __post_init__(self) -> None:
         for name, row in FIELD_FLAGS.items():
             check_value(name, row, getattr(self, name))
@@ -335,6 +376,7 @@ class ServerOptions:
         self._check_ports()
         self._check_certificates()
         parse_metrics_settings(self.metrics_config)
+        self.trace_options  # noqa: B018 - reading them checks them
         check_groups("http_restricted_api", self.http_restricted_api)
         check_groups("grpc_restricted_protocol", self.grpc_restricted_protocol)
 
@@ -387,6 +429,18 @@ class ServerOptions:
     def metrics_settings(self) -> MetricsSettings:
         """What the metrics are to hold; of settings given twice the last one counts."""
         return parse_metrics_settings(self.metrics_config)
+
+    @property
+    def trace_options(self) -> TraceOptions:
+        """What is to be traced; `trace_config` comes before the flags that it replaces."""
+        older = [
+            *(f"level={level}" for level in self.trace_level),
+            f"rate={self.trace_rate}",
+            f"count={self.trace_count}",
+            f"triton,log-frequency={self.trace_log_frequency}",
+            f"triton,file={self.trace_file}",
+        ]
+        return parse_trace_options((*older, *self.trace_config))
 
     def backend_options(self, backend: str) -> dict[str, str]:
         """Return the settings given for `backend`; its own win over those for every backend, later over earlier."""

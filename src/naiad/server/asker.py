@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A request that is being handled, whatever its protocol: where its errors end, and who is told that nobody waits.
 
-May import `errors`.
+May import `errors` and `telemetry`.
 """
 
 import logging
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import ParamSpec
 
 from naiad.errors import InternalError, NaiadError
+from naiad.telemetry.traces.trace import Trace
 
 P = ParamSpec("P")
 
@@ -19,15 +20,16 @@ _logger = logging.getLogger(__name__)
 class Asker(ABC):
     """A request that waits for its answer: an HTTP exchange or a gRPC call.
 
-    `on_cancel` may be set to be told, once, that nobody waits any more; `cancelled` says so from then on. Everything
-    happens on the event loop's thread. Subclasses set both fields themselves: a call for that would be one more for
-    each request.
+    `on_cancel` may be set to be told, once, that nobody waits any more; `cancelled` says so from then on. A `trace` may
+    be set before the answer, and is closed after it. Everything happens on the event loop's thread. Subclasses set
+    these fields themselves: a call for that would be one more for each request.
     """
 
-    __slots__ = ("cancelled", "on_cancel")
+    __slots__ = ("cancelled", "on_cancel", "trace")
 
     cancelled: bool
     on_cancel: Callable[[], None] | None
+    trace: Trace | None
 
     @property
     @abstractmethod

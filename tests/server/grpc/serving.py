@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from hpack import Decoder
 from tests.protocol.http2.conversation import Frame
+from tests.telemetry.traces.conftest import KeptTraces
 
 from naiad.config.proto import ModelConfig
 from naiad.engine.dataplane import DataPlane
@@ -31,8 +32,18 @@ from naiad.server.grpc.services import inference_services
 from naiad.server.grpc.settings import GrpcSettings
 from naiad.server.slow_work import SlowWork
 from naiad.shm.regions import Regions
-from naiad.snapshots import IndexEntry, ModelMetadata, ModelState, ModelStatistics, ServerMetadata, TensorMetadata
+from naiad.snapshots import (
+    IndexEntry,
+    ModelMetadata,
+    ModelState,
+    ModelStatistics,
+    ServerMetadata,
+    TensorMetadata,
+    TraceSettings,
+)
 from naiad.telemetry.logs import ServerLog
+from naiad.telemetry.traces.trace import Trace
+from naiad.telemetry.traces.tracer import Tracer
 
 T = TypeVar("T")
 WAIT_S = 10
@@ -63,7 +74,7 @@ class FakeModel:
     def statistics(self) -> ModelStatistics:
         return ModelStatistics(self.name, "1", inference_count=3)
 
-    def submit(self, request: InferRequest, on_response: OnResponse) -> str:
+    def submit(self, request: InferRequest, on_response: OnResponse, trace: Trace | None = None) -> str:
         self.requests.append(request)
         (tensor,) = request.inputs
         data = np.frombuffer(tensor.data, np.float32) if isinstance(tensor.data, memoryview) else tensor.data
@@ -125,7 +136,7 @@ class Served:
         self.slow_work = SlowWork()
         self.log = ServerLog(handler=logging.NullHandler())
         dataplane = DataPlane(self.catalog, ServerMetadata("naiad", "0", ("parameters",)))
-        methods = inference_services(dataplane, regions, self.log, locks)
+        methods = inference_services(dataplane, regions, self.log, Tracer(TraceSettings(), KeptTraces()), locks)
         self.server = GrpcServer(methods, settings, budget, self.slow_work)
         self.loop = asyncio.new_event_loop()
 

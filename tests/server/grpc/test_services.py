@@ -139,8 +139,8 @@ UNKNOWN = (grpc.StatusCode.NOT_FOUND, "Request for unknown model: 'nobody' is no
         ),
         (
             "TraceSetting",
-            pb.TraceSettingRequest(),
-            (grpc.StatusCode.UNIMPLEMENTED, "the trace extension is not supported by this server"),
+            pb.TraceSettingRequest(model_name="nobody"),
+            (grpc.StatusCode.INVALID_ARGUMENT, "Request for unknown model : nobody"),
         ),
         ("SystemSharedMemoryRegister", pb.SystemSharedMemoryRegisterRequest(name="r"), NO_SHARED_MEMORY),
         ("SystemSharedMemoryUnregister", pb.SystemSharedMemoryUnregisterRequest(), NO_SHARED_MEMORY),
@@ -182,6 +182,11 @@ def test_every_method_of_the_service_is_there(serving: Served) -> None:
 def test_what_is_no_message_is_refused(channel: grpc.Channel, method: str) -> None:
     call = channel.unary_unary(f"/inference.GRPCInferenceService/{method}", lambda data: data, lambda data: data)
     assert status(call, b"\xff\xff") == (grpc.StatusCode.INTERNAL, "Unable to parse request")
+
+
+def test_what_is_no_request_for_health_is_refused(channel: grpc.Channel) -> None:
+    call = channel.unary_unary("/grpc.health.v1.Health/Check", lambda data: data, lambda data: data)
+    assert status(call, b"\x0a\x01\xff") == (grpc.StatusCode.INTERNAL, "Unable to parse request")
 
 
 def test_a_unary_call_without_a_message_is_refused_and_takes_the_first_of_several(channel: grpc.Channel) -> None:

@@ -19,6 +19,7 @@ from naiad.server.http.routes import inference_api
 from naiad.server.slow_work import SlowWork
 from naiad.shm.regions import Regions
 from naiad.telemetry.logs import ServerLog
+from naiad.telemetry.traces.tracer import Tracer
 
 ROUTES = {
     "health": [
@@ -54,7 +55,9 @@ class Port(AnswersWhole):
         locks = {category: Lock(f"Key-{category}", category.encode()) for category in RESTRICTED_CATEGORIES}
         # What gets past a lock fails for want of a data plane; here only that is of interest.
         dataplane, regions = cast(DataPlane, None), Regions(allowed=False)
-        self._router = inference_api(dataplane, regions, SlowWork(), BodyBudget(), ServerLog(), locks=locks)
+        self._router = inference_api(
+            dataplane, regions, SlowWork(), BodyBudget(), ServerLog(), cast(Tracer, None), locks=locks
+        )
 
     def answer(self, exchange: Exchange, status: int, headers: Headers, buffers: Sequence[bytes | memoryview]) -> None:
         self.answers.append((status, b"".join(buffers)))

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pytest
+from tests.telemetry.traces.conftest import KeptTraces
 
 from naiad.config.proto import ModelConfig
 from naiad.engine.dataplane import DataPlane
@@ -35,8 +36,11 @@ from naiad.snapshots import (
     ModelStatistics,
     ServerMetadata,
     TensorMetadata,
+    TraceSettings,
 )
 from naiad.telemetry.logs import ServerLog
+from naiad.telemetry.traces.trace import Trace
+from naiad.telemetry.traces.tracer import Tracer
 
 
 class FakeModel:
@@ -59,7 +63,7 @@ class FakeModel:
     def statistics(self) -> ModelStatistics:
         return ModelStatistics("m", "1", inference_count=3)
 
-    def submit(self, request: InferRequest, on_response: OnResponse) -> str:
+    def submit(self, request: InferRequest, on_response: OnResponse, trace: Trace | None = None) -> str:
         if self.is_decoupled:
             self.on_response = on_response
             for one in self.responses:
@@ -152,7 +156,8 @@ class Api:
         self.log = ServerLog(handler=logging.NullHandler())
         dataplane = DataPlane(self.catalog, ServerMetadata("naiad", "1.0", ("binary_tensor_data",)))
         regions = Regions(allowed=False)
-        self.handler = inference_api(dataplane, regions, self.slow_work, self.budget, self.log, 4_000_000)
+        tracer = Tracer(TraceSettings(), KeptTraces())
+        self.handler = inference_api(dataplane, regions, self.slow_work, self.budget, self.log, tracer, 4_000_000)
         self._answer: asyncio.Future[Answer] | None = None
 
     def answer(self, exchange: Exchange, status: int, headers: Headers, buffers: Sequence[bytes | memoryview]) -> None:
@@ -575,8 +580,10 @@ class TestRefused:
              "Client shared memory is disabled. Start the server with '--allow-client-shm=true' to enable."),
             ("POST", "/v2/cudasharedmemory/unregister", 501,
              "Client shared memory is disabled. Start the server with '--allow-client-shm=true' to enable."),
-            ("GET", "/v2/trace/setting", 501, "trace extension"),
-            ("POST", "/v2/models/m/trace/setting", 501, "trace extension"),
+            ("GET", "/v2/models/nobody/trace/setting", 400, "Request for unknown model : nobody"),
+            ("POST", "/v2/models/m/trace/setting", 500,
+             "failed to parse the request JSON buffer: The document is empty. at 0"),
+            ("PUT", "/v2/trace/setting", 405, "Method Not Allowed"),
             ("PUT", "/v2/logging", 405, "Method Not Allowed"),
             ("GET", "/v2/models/m/versions/1/trace/setting", 404, "Not Found"),
             ("GET", "/v2/models/m/infer", 405, "Method Not Allowed"),

@@ -6,6 +6,7 @@ knows nothing of sockets beyond the `Session` that it belongs to.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -90,7 +91,8 @@ class Call(Asker):
     """A call that waits for its answer; the sink of its HTTP/2 stream.
 
     A unary method answers exactly once, by `respond` or `fail`. A streaming one sends any number of messages by `send`,
-    then ends by `finish` or `fail`. What comes after the end is ignored.
+    then ends by `finish` or `fail`. What comes after the end is ignored. `receiving_since_ns` is when a message began
+    to come (monotonic) that did not come at once; 0 for one that did.
     """
 
     __slots__ = (
@@ -108,6 +110,7 @@ class Call(Asker):
         "ended",
         "half_closed",
         "head",
+        "receiving_since_ns",
     )
 
     def __init__(self, session: Session, stream: Stream, head: CallHead, method: Method) -> None:
@@ -116,6 +119,8 @@ class Call(Asker):
         self.ended = False
         self.half_closed = False
         self.on_cancel = None
+        self.trace = None
+        self.receiving_since_ns = 0
         self._session = session
         self._stream = stream
         self._method = method
@@ -177,6 +182,8 @@ class Call(Asker):
         if not self.ended:
             self.cancelled = True
             self._close()
+            if self.trace is not None:
+                self.trace.close()
 
     def drained(self) -> None:
         """Let the client send more, now that it has read what there was."""
@@ -194,6 +201,7 @@ class Call(Asker):
                 f"Received message larger than max ({size_bytes} vs. {budget.limit_bytes})",
             )
         budget.admit(size_bytes)
+        self.receiving_since_ns = time.monotonic_ns()
         return BodyBuffer(budget, size_bytes, first_tensor_at(beginning))
 
     def _on_message(self, message: Message) -> None:
@@ -268,6 +276,8 @@ class Call(Asker):
     def _respond(self, encoded: EncodedMessage, encoding: str, trailing: Trailing | None) -> None:
         if self.ended:
             return
+        if self.trace is not None:
+            self.trace.sending()
         is_compressed = encoding != "identity"
         prefix = message_prefix(encoded.size_bytes, is_compressed)
         self.on_cancel = None
@@ -278,6 +288,8 @@ class Call(Asker):
             self._stream, headers, (prefix, *encoded.buffers), encoded.size_bytes + len(prefix), end
         )
         self._session.flush_soon()
+        if self.trace is not None:
+            self.trace.sent()
 
     def send(self, encoded: EncodedMessage, compress_it: bool = False) -> None:
         """Send a message of a streaming call; a large one goes as it is, since it would hold up the loop."""
@@ -322,10 +334,14 @@ class Call(Asker):
         if self.ended:
             return
         self._close()
+        if self.trace is not None:
+            self.trace.sending()
         status, text = status_of(error), str(error)
         block = trailers(status, text) if self._begun else trailers_only(status, text)
         self._session.http2.send_trailers(self._stream, block)
         self._session.flush_soon()
+        if self.trace is not None:
+            self.trace.sent()
 
     # -- the end
 

@@ -19,8 +19,11 @@ from naiad.protocol.rpc import (
 from naiad.protocol.timing_fields import REQUEST_FIELD, asks_for_timing, timing_fields
 from naiad.requests import InferResponse
 from naiad.server.grpc.call import Call
+from naiad.server.grpc.tracing import begun_trace
 from naiad.shm.outputs import SharedOutputs
 from naiad.shm.regions import Regions
+from naiad.telemetry.traces.trace import Trace
+from naiad.telemetry.traces.tracer import Tracer
 
 _IN_FLIGHT_PER_STREAM = 256
 _UNSENT_BYTES_PER_STREAM = 16 * 1024 * 1024
@@ -30,11 +33,12 @@ _UNSENT_BYTES_OF_MODELS = 1024 * 1024
 
 
 class InferenceMethods:
-    """Answers inference calls; tensors may be in `regions`."""
+    """Answers inference calls; tensors may be in `regions`, and `tracer` says which requests are traced."""
 
-    def __init__(self, dataplane: DataPlane, regions: Regions) -> None:
+    def __init__(self, dataplane: DataPlane, regions: Regions, tracer: Tracer) -> None:
         self._dataplane = dataplane
         self._regions = regions
+        self._tracer = tracer
 
     def infer(self, call: Call, message: memoryview) -> None:
         """`ModelInfer`."""
@@ -43,18 +47,20 @@ class InferenceMethods:
         model = self._dataplane.find(declaration.model_name, read_version(declaration.model_version))
         if model.is_decoupled:
             raise UnsupportedError("ModelInfer RPC doesn't support models with decoupled transaction policy")
+        if self._tracer.is_active:
+            call.trace = begun_trace(self._tracer, call, model.name)
         asked = request.to_request(self._regions.readable)
         if call.head.metadata and asks_for_timing(dict(call.head.metadata).get(REQUEST_FIELD)):
             asked = asked._replace(wants_timing=True)
         shared = SharedOutputs(self._regions, declaration.shared) if declaration.shared else None
         on_response = partial(_on_response, call, model, request, shared)
-        ticket = self._dataplane.infer(model, asked, on_response)
+        ticket = self._dataplane.infer(model, asked, on_response, call.trace)
         if call.waiting:
             call.on_cancel = ticket.cancel
 
     def stream(self, call: Call) -> "InferenceStream":
         """`ModelStreamInfer`."""
-        return InferenceStream(call, self._dataplane, self._regions)
+        return InferenceStream(call, self._dataplane, self._regions, self._tracer)
 
 
 def _on_response(
@@ -86,13 +92,14 @@ class _Entry:
     views of shared memory, which are not to be left to the garbage collector.
     """
 
-    __slots__ = ("answers", "done", "fault", "model", "request", "shared", "ticket")
+    __slots__ = ("answers", "done", "fault", "model", "request", "shared", "ticket", "trace")
 
     def __init__(self, request: RpcRequest) -> None:
         self.request = request
         self.model: Model | None = None
         self.shared: SharedOutputs | None = None
         self.ticket: Ticket | None = None
+        self.trace: Trace | None = None
         self.answers: list[EncodedMessage] = []
         self.done = False
         self.fault: NaiadError | None = None
@@ -103,6 +110,11 @@ class _Entry:
         """Whether the model answers when and as often as it likes."""
         return self.model is not None and self.model.is_decoupled
 
+    def end_trace(self) -> None:
+        """Close the trace, if there is one."""
+        if self.trace is not None:
+            self.trace.close()
+
 
 class InferenceStream:
     """One `ModelStreamInfer` call, with requests for any models.
@@ -112,10 +124,11 @@ class InferenceStream:
     the metadata `triton_grpc_error`: then the first failure ends it with a status.
     """
 
-    def __init__(self, call: Call, dataplane: DataPlane, regions: Regions) -> None:
+    def __init__(self, call: Call, dataplane: DataPlane, regions: Regions, tracer: Tracer) -> None:
         self._call = call
         self._dataplane = dataplane
         self._regions = regions
+        self._tracer = tracer
         self._strict = ("triton_grpc_error", b"true") in call.head.metadata
         self._in_order: deque[_Entry] = deque()
         self._under_way: set[_Entry] = set()
@@ -136,6 +149,8 @@ class InferenceStream:
     def _submit(self, entry: _Entry) -> None:
         declaration = entry.request.declaration
         entry.model = model = self._dataplane.find(declaration.model_name, read_version(declaration.model_version))
+        if self._tracer.is_active:
+            entry.trace = begun_trace(self._tracer, self._call, model.name)
         request = entry.request.to_request(self._regions.readable)
         if declaration.shared:
             entry.shared = SharedOutputs(self._regions, declaration.shared)
@@ -143,7 +158,7 @@ class InferenceStream:
             self._in_order.append(entry)
         self._under_way.add(entry)
         try:
-            ticket = self._dataplane.infer(model, request, partial(self._on_response, entry))
+            ticket = self._dataplane.infer(model, request, partial(self._on_response, entry), entry.trace)
         except NaiadError:
             self._under_way.discard(entry)
             raise
@@ -176,7 +191,8 @@ class InferenceStream:
             # It only says that it is the last, and is sent to those who asked for it.
             if declaration.enable_empty_final:
                 told = response._replace(model_version=declaration.model_version)
-                self._call.send(encode_stream_response(told, (), {}, False), compress_it=True)
+                self._send(entry, encode_stream_response(told, (), {}, False))
+            entry.end_trace()
             self._end_if_done()
             return
         batching = metadata.max_batch_size > 0
@@ -194,7 +210,7 @@ class InferenceStream:
     def _fail(self, entry: _Entry, error: NaiadError, model: tuple[str, str] | None, final: bool = True) -> None:
         """Answer a request that failed; `model` is its name and version if it had got that far."""
         if not self._strict:
-            self._put(entry, encode_stream_error(str(error), entry.request.id, model, final), True)
+            self._put(entry, encode_stream_error(str(error), entry.request.id, model, final), final)
         elif entry.decoupled:
             self._call.fail(error)
         else:
@@ -205,7 +221,9 @@ class InferenceStream:
     def _put(self, entry: _Entry, encoded: EncodedMessage, final: bool) -> None:
         """Send an answer when it is its turn."""
         if entry.decoupled:
-            self._call.send(encoded, compress_it=True)
+            self._send(entry, encoded)
+            if final:
+                entry.end_trace()
         else:
             entry.answers.append(encoded)
             entry.done = final
@@ -216,10 +234,20 @@ class InferenceStream:
         while self._in_order and self._in_order[0].done:
             entry = self._in_order.popleft()
             for answer in entry.answers:
-                self._call.send(answer, compress_it=True)
+                self._send(entry, answer)
+            entry.end_trace()
             if entry.fault is not None:
                 self._call.fail(entry.fault)
                 return
+
+    def _send(self, entry: _Entry, encoded: EncodedMessage) -> None:
+        trace = entry.trace
+        if trace is None:
+            self._call.send(encoded, compress_it=True)
+        else:
+            trace.sending()
+            self._call.send(encoded, compress_it=True)
+            trace.sent(final=False)
 
     def on_half_close(self) -> None:
         """End the call once all requests are answered."""
@@ -252,13 +280,15 @@ class InferenceStream:
 
     def on_cancel(self) -> None:
         """Withdraw the requests under way."""
-        under_way = tuple(self._under_way)
+        under_way, in_order = tuple(self._under_way), tuple(self._in_order)
         self._under_way.clear()
         self._in_order.clear()
         for entry in under_way:
             ticket, entry.ticket = entry.ticket, None
             if ticket is not None:
                 ticket.cancel()
+        for entry in (*under_way, *in_order):
+            entry.end_trace()
 
 
 def _told_model(entry: _Entry, model: Model) -> tuple[str, str]:

@@ -4,28 +4,24 @@
 May import `engine`, `telemetry`, `protocol`, `server.access` and its neighbours.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from naiad.engine.dataplane import DataPlane
-from naiad.errors import NaiadError, UnsupportedError
 from naiad.server.access import Lock
-from naiad.server.grpc.call import Call, Method, Methods
+from naiad.server.grpc.call import Method, Methods
 from naiad.server.grpc.inference import InferenceMethods
 from naiad.server.grpc.information import InformationMethods
 from naiad.server.grpc.log_settings import LogSettingsMethods
 from naiad.server.grpc.shared_memory import SharedMemoryMethods
+from naiad.server.grpc.trace_settings import TraceSettingsMethods
 from naiad.shm.regions import Regions
 from naiad.telemetry.logs import ServerLog
+from naiad.telemetry.traces.tracer import Tracer
 
 _SERVICE = "/inference.GRPCInferenceService"
 _HEALTH = "/grpc.health.v1.Health"
 _NO_LOCKS: Mapping[str, Lock] = MappingProxyType({})
-
-_NOT_YET = {
-    "TraceSetting": "the trace extension",
-}
-
 
 _CATEGORIES = {
     f"{_HEALTH}/Check": "health",
@@ -54,15 +50,15 @@ _CATEGORIES = {
 
 
 def inference_services(
-    dataplane: DataPlane, regions: Regions, log: ServerLog, locks: Mapping[str, Lock] = _NO_LOCKS
+    dataplane: DataPlane, regions: Regions, log: ServerLog, tracer: Tracer, locks: Mapping[str, Lock] = _NO_LOCKS
 ) -> Methods:
     """Return the methods of the gRPC port; tensors may be in `regions`, `locks` are of the restricted categories."""
-    methods = _methods(dataplane, regions, log)
+    methods = _methods(dataplane, regions, log, tracer)
     return {path: method._replace(lock=locks.get(_CATEGORIES[path])) for path, method in methods}
 
 
-def _methods(dataplane: DataPlane, regions: Regions, log: ServerLog) -> Iterator[tuple[str, Method]]:
-    information, inference = InformationMethods(dataplane), InferenceMethods(dataplane, regions)
+def _methods(dataplane: DataPlane, regions: Regions, log: ServerLog, tracer: Tracer) -> Iterator[tuple[str, Method]]:
+    information, inference = InformationMethods(dataplane), InferenceMethods(dataplane, regions, tracer)
     shared_memory = SharedMemoryMethods(regions)
     yield f"{_HEALTH}/Check", Method(information.health)
     yield f"{_SERVICE}/ServerLive", Method(information.server_live)
@@ -84,14 +80,4 @@ def _methods(dataplane: DataPlane, regions: Regions, log: ServerLog) -> Iterator
     yield f"{_SERVICE}/CudaSharedMemoryRegister", Method(shared_memory.cuda_register)
     yield f"{_SERVICE}/CudaSharedMemoryUnregister", Method(shared_memory.cuda_unregister)
     yield f"{_SERVICE}/LogSettings", Method(LogSettingsMethods(log).change)
-    for name, feature in _NOT_YET.items():
-        yield f"{_SERVICE}/{name}", Method(refusal(UnsupportedError(f"{feature} is not supported by this server")))
-
-
-def refusal(error: NaiadError) -> Callable[[Call, memoryview], None]:
-    """Return a method that answers every call with `error`."""
-
-    def refuse(call: Call, message: memoryview) -> None:  # noqa: ARG001 - whatever it asks
-        call.fail(error)
-
-    return refuse
+    yield f"{_SERVICE}/TraceSetting", Method(TraceSettingsMethods(dataplane, tracer).change)

@@ -13,6 +13,7 @@ May import `errors`, `protocol`, its neighbours `exchange` and `settings`, and `
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import cast
@@ -91,6 +92,7 @@ class Connection(asyncio.BufferedProtocol):
         self._head: RequestHead | None = None
         self._body: BodyBuffer | None = None
         self._body_mark = 0
+        self._body_since_ns = 0
         self._exchange: Exchange | None = None
         self._advancing = False
         self._reading_paused = False
@@ -195,7 +197,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._begin_body(head)
         if self._body is None or not reader.read_body(self._body):
             return False
-        self._dispatch(head, self._take_body())
+        self._dispatch(head, self._take_body(), self._body_since_ns)
         return len(reader.buffer) > 0
 
     def _wait_for_head(self) -> None:
@@ -204,6 +206,7 @@ class Connection(asyncio.BufferedProtocol):
             self._enter(phase)
 
     def _begin_body(self, head: RequestHead) -> None:
+        self._body_since_ns = time.monotonic_ns()
         if head.chunked:
             self._body = BodyBuffer(self._state.budget, None)
         elif head.content_length > _SMALL_BODY_BYTES:
@@ -250,10 +253,10 @@ class Connection(asyncio.BufferedProtocol):
 
     # -- the answer going out
 
-    def _dispatch(self, head: RequestHead, body: bytes | memoryview) -> None:
+    def _dispatch(self, head: RequestHead, body: bytes | memoryview, body_since_ns: int = 0) -> None:
         self._head = head
         self._enter(Phase.BUSY)
-        exchange = self._exchange = Exchange(self, head, body)
+        exchange = self._exchange = Exchange(self, head, body, body_since_ns)
         exchange.run(self._state.handler, exchange)
 
     def answer(self, exchange: Exchange, status: int, headers: Headers, buffers: Buffers) -> None:

@@ -45,20 +45,25 @@ class Responder(Protocol):
 class Exchange(Asker):
     """A request that waits for its response.
 
-    `body` is empty without one. A handler answers exactly once, by `respond` or `fail`, or in pieces: by `begin`, any
+    `body` is empty without one; `receiving_since_ns` is when it began to come (monotonic), 0 if it came with the head.
+    A handler answers exactly once, by `respond` or `fail`, or in pieces: by `begin`, any
     number of `send` and `finish`. What comes later is ignored. `on_full` may be set to be told by True that the client
     leaves pieces unread, by False that it has read them.
     """
 
-    __slots__ = ("_responder", "begun", "body", "head", "on_full")
+    __slots__ = ("_responder", "begun", "body", "head", "on_full", "receiving_since_ns")
 
-    def __init__(self, responder: Responder, head: RequestHead, body: bytes | memoryview) -> None:
+    def __init__(
+        self, responder: Responder, head: RequestHead, body: bytes | memoryview, receiving_since_ns: int = 0
+    ) -> None:
         self._responder: Responder | None = responder
         self.head = head
         self.body = body
+        self.receiving_since_ns = receiving_since_ns
         self.cancelled = False
         self.begun = False
         self.on_cancel = None
+        self.trace = None
         self.on_full: Callable[[bool], None] | None = None
 
     @property
@@ -75,13 +80,22 @@ class Exchange(Asker):
         """Answer; `buffers` are bytes or views of bytes, which must not change until they are sent."""
         responder, self._responder = self._responder, None
         self.on_cancel = None
-        if responder is not None:
+        if responder is None:
+            return
+        trace = self.trace
+        if trace is None:
             responder.answer(self, status, headers, buffers)
+        else:
+            trace.sending()
+            responder.answer(self, status, headers, buffers)
+            trace.sent()
 
     def begin(self, status: int, headers: Headers) -> None:
         """Begin an answer in pieces."""
         if self._responder is not None:
             self.begun = True
+            if self.trace is not None:
+                self.trace.sending()
             self._responder.begin(self, status, headers)
 
     def send(self, buffers: Buffers) -> None:
@@ -95,6 +109,8 @@ class Exchange(Asker):
         self.on_cancel = self.on_full = None
         if responder is not None:
             responder.finish(self)
+            if self.trace is not None:
+                self.trace.sent()
 
     def fail(self, error: NaiadError, headers: Headers = JSON) -> None:
         """Answer with the error's HTTP status and its text as `{"error": ...}`; cut an answer that has begun."""
@@ -112,3 +128,5 @@ class Exchange(Asker):
         self.cancelled = True
         self.on_full = None
         self._tell_of_cancel()
+        if self.trace is not None:
+            self.trace.close()

@@ -13,12 +13,14 @@ from naiad.server.http.handlers.inference import InferenceHandlers
 from naiad.server.http.handlers.information import InformationHandlers
 from naiad.server.http.handlers.log_settings import LogSettingsHandlers
 from naiad.server.http.handlers.shared_memory import SharedMemoryHandlers
-from naiad.server.http.handlers.unsupported import not_yet, refusal
+from naiad.server.http.handlers.trace_settings import TraceSettingsHandlers
+from naiad.server.http.handlers.unsupported import refusal
 from naiad.server.http.router import Route, Router
 from naiad.server.model_control import no_repository_name, refusal_to_load
 from naiad.server.slow_work import SlowWork
 from naiad.shm.regions import Regions
 from naiad.telemetry.logs import ServerLog
+from naiad.telemetry.traces.tracer import Tracer
 
 _MODEL = "/v2/models/{model}[/versions/{version}]"
 _NO_LOCKS: Mapping[str, Lock] = MappingProxyType({})
@@ -30,6 +32,7 @@ def inference_api(
     slow_work: SlowWork,
     budget: BodyBudget,
     log: ServerLog,
+    tracer: Tracer,
     max_input_bytes: int = 64 * 1024 * 1024,
     locks: Mapping[str, Lock] = _NO_LOCKS,
 ) -> Router:
@@ -38,10 +41,11 @@ def inference_api(
     `budget` is the one its `HttpServer` receives bodies under; `max_input_bytes` is Triton's `--http-max-input-size`.
     `locks` are those of the restricted categories.
     """
-    inference = InferenceHandlers(dataplane, regions, slow_work, budget, max_input_bytes)
-    generate = GenerateHandlers(dataplane, slow_work, max_input_bytes)
+    inference = InferenceHandlers(dataplane, regions, slow_work, budget, tracer, max_input_bytes)
+    generate = GenerateHandlers(dataplane, slow_work, tracer, max_input_bytes)
     served = _served(InformationHandlers(dataplane), inference, generate)
-    routes = (*served, *_shared_memory(SharedMemoryHandlers(regions)), *_log_settings(log), *_refused())
+    settings = *_log_settings(log), *_trace_settings(TraceSettingsHandlers(dataplane, tracer))
+    routes = (*served, *_shared_memory(SharedMemoryHandlers(regions)), *settings, *_refused())
     return Router(routes, lambda path: locks.get(category_of(path)))
 
 
@@ -78,10 +82,14 @@ def _log_settings(log: ServerLog) -> Iterator[Route]:
     yield Route("POST", "/v2/logging", handlers.change)
 
 
+def _trace_settings(handlers: TraceSettingsHandlers) -> Iterator[Route]:
+    for path in ("/v2/trace/setting", "/v2/models/{model}/trace/setting"):
+        yield Route("GET", path, handlers.tell)
+        yield Route("POST", path, handlers.change)
+
+
 def _refused() -> Iterator[Route]:
     yield Route("POST", "/v2/repository/models/{model}/load", refusal(refusal_to_load()))
     yield Route("POST", "/v2/repository/models/{model}/unload", refusal(refusal_to_load()))
     yield Route("POST", "/v2/repository/{repository}/models/{model}/load", refusal(no_repository_name()))
     yield Route("POST", "/v2/repository/{repository}/models/{model}/unload", refusal(no_repository_name()))
-    yield Route("GET POST", "/v2/models/{model}/trace/setting", not_yet("the trace extension"))
-    yield Route("GET POST", "/v2/trace/setting", not_yet("the trace extension"))

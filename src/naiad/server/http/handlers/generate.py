@@ -14,7 +14,9 @@ from naiad.requests import InferRequest, InferResponse
 from naiad.server.http.exchange import JSON, Exchange
 from naiad.server.http.handlers.generated import EVENTS, Encoded, EventStream, OneObject, encode, is_slow_to_encode
 from naiad.server.http.handlers.unknown_model import look_up
+from naiad.server.http.tracing import begin_trace
 from naiad.server.slow_work import SlowWork
+from naiad.telemetry.traces.tracer import Tracer
 
 _INLINE_JSON_BYTES = 1024 * 1024
 
@@ -34,8 +36,9 @@ _STREAM = _Form(EVENTS, encode_event, EventStream)
 class GenerateHandlers:
     """Answers requests of the generate extension; `max_input_bytes` is Triton's `--http-max-input-size`."""
 
-    def __init__(self, dataplane: DataPlane, slow_work: SlowWork, max_input_bytes: int) -> None:
+    def __init__(self, dataplane: DataPlane, slow_work: SlowWork, tracer: Tracer, max_input_bytes: int) -> None:
         self._dataplane = dataplane
+        self._tracer = tracer
         self._slow_work = slow_work
         self._max_input_bytes = max_input_bytes
 
@@ -49,6 +52,8 @@ class GenerateHandlers:
 
     def _handle(self, exchange: Exchange, name: str, version: str, form: _Form) -> None:
         model = look_up(self._dataplane, self._dataplane.find, name, version)
+        if self._tracer.is_active:
+            begin_trace(self._tracer, exchange, model.name)
         if exchange.head.headers.get(b"content-encoding", b"identity") != b"identity":
             raise InvalidArgumentError("Unsupported content-encoding, only 'identity' is supported.")
         decode = partial(decode_generate, exchange.body, model.metadata, version, self._max_input_bytes)
@@ -61,11 +66,11 @@ class GenerateHandlers:
     def _submit(self, exchange: Exchange, model: Model, form: _Form, request: InferRequest) -> None:
         if model.is_decoupled:
             several = form.several(exchange, self._slow_work)
-            several.ticket = ticket = self._dataplane.infer(model, request, several.on_response)
+            several.ticket = ticket = self._dataplane.infer(model, request, several.on_response, exchange.trace)
             if exchange.waiting:
                 exchange.on_cancel = ticket.cancel
             return
-        ticket = self._dataplane.infer(model, request, partial(self._on_response, exchange, form))
+        ticket = self._dataplane.infer(model, request, partial(self._on_response, exchange, form), exchange.trace)
         if exchange.waiting:
             exchange.on_cancel = ticket.cancel
 

@@ -22,9 +22,11 @@ from naiad.server.bodies import BodyBudget, BodyBuffer
 from naiad.server.http.compression import compress, decompress, request_coding, response_coding
 from naiad.server.http.exchange import JSON, TEXT, Exchange
 from naiad.server.http.handlers.unknown_model import look_up
+from naiad.server.http.tracing import begin_trace
 from naiad.server.slow_work import SlowWork
 from naiad.shm.outputs import SharedOutputs
 from naiad.shm.regions import Regions
+from naiad.telemetry.traces.tracer import Tracer
 
 _INLINE_COMPRESSED_BYTES = 1024  # deflate expands at most 1032 times, so this takes the loop a millisecond or two
 _INLINE_JSON_BYTES = 1024 * 1024
@@ -53,12 +55,19 @@ class InferenceHandlers:
     """
 
     def __init__(
-        self, dataplane: DataPlane, regions: Regions, slow_work: SlowWork, budget: BodyBudget, max_input_bytes: int
+        self,
+        dataplane: DataPlane,
+        regions: Regions,
+        slow_work: SlowWork,
+        budget: BodyBudget,
+        tracer: Tracer,
+        max_input_bytes: int,
     ) -> None:
         self._dataplane = dataplane
         self._regions = regions
         self._slow_work = slow_work
         self._budget = budget
+        self._tracer = tracer
         self._max_input_bytes = max_input_bytes
 
     def infer(self, exchange: Exchange, name: str, version: str) -> None:
@@ -68,6 +77,8 @@ class InferenceHandlers:
         except NaiadError as error:
             exchange.fail(error, TEXT)
             return
+        if self._tracer.is_active:
+            begin_trace(self._tracer, exchange, model.name)
         try:
             coding = request_coding(exchange.head.headers.get(b"content-encoding"))
         except UnsupportedError as error:
@@ -122,7 +133,7 @@ class InferenceHandlers:
             request = request._replace(wants_timing=True)
         shared = SharedOutputs(self._regions, encodings.shared) if encodings.shared else None
         answer = _Answer(exchange, call.model, encodings, shared, self._slow_work)
-        ticket = self._dataplane.infer(call.model, request, answer.on_response)
+        ticket = self._dataplane.infer(call.model, request, answer.on_response, exchange.trace)
         if exchange.waiting:
             exchange.on_cancel = ticket.cancel
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Routes of Triton's that answer with an error: features this server doesn't have, and model control, which is off."""
+"""Routes of Triton's that answer with an error: model control, which is off."""
 
-from naiad.errors import NaiadError, UnsupportedError
+from naiad.errors import NaiadError
 from naiad.server.http.exchange import Exchange
 from naiad.server.http.router import RouteHandler
 
@@ -13,8 +13,3 @@ def refusal(error: NaiadError) -> RouteHandler:
         exchange.fail(error)
 
     return refuse
-
-
-def not_yet(feature: str) -> RouteHandler:
-    """Return a handler that answers 501, naming the feature."""
-    return refusal(UnsupportedError(f"{feature} is not supported by this server"))
