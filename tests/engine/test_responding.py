@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ class Backend:
         pass
 
 
-def config_of(decoupled: bool, batches: bool = False, instances: int = 1) -> ModelConfig:
+def config_of(decoupled: bool, batches: bool = False, instances: int = 1, keeps_order: bool = False) -> ModelConfig:
     config = ModelConfig(name="m", backend="test", max_batch_size=8 if batches else 0)
     config.input.add(name="X", data_type=model_config_pb2.TYPE_INT32, dims=[-1])
     config.output.add(name="Y", data_type=model_config_pb2.TYPE_INT32, dims=[-1])
@@ -55,6 +56,7 @@ def config_of(decoupled: bool, batches: bool = False, instances: int = 1) -> Mod
     config.instance_group.add(name="m", kind=model_config_pb2.ModelInstanceGroup.KIND_CPU, count=instances)
     config.model_transaction_policy.decoupled = decoupled
     if batches:
+        config.dynamic_batching.preserve_ordering = keeps_order
         config.dynamic_batching.SetInParent()
     return config
 
@@ -69,6 +71,7 @@ class Client:
         array = np.array([values] if model.config.max_batch_size else values, np.int32)
         self.told: Told = []
         self.done = asyncio.Event()
+        self.on_end: Callable[[], None] = lambda: None
         self._model = model
         request = InferRequest("m", (InputTensor("X", "INT32", array.shape, array),), **more)  # type: ignore[arg-type]
         self.pending: Pending = model.submit(request, self._on_response)
@@ -78,6 +81,7 @@ class Client:
         self.told.append(response)
         if isinstance(response, NaiadError) or response.final:
             self.done.set()
+            self.on_end()
 
     def cancel(self) -> None:
         self._model.cancel(self.pending)
@@ -116,10 +120,14 @@ def run() -> Callable[..., None]:
     """Run a coroutine with a model that serves as given, on a loop of its own; the model is idle afterwards."""
 
     def with_model(
-        serve: Serve, test: Callable[[Model], object], decoupled: bool = True, batches: bool = False, instances: int = 1
+        serve: Serve,
+        test: Callable[[Model], object],
+        decoupled: bool = True,
+        batches: bool = False,
+        keeps_order: bool = False,
     ) -> None:
         async def main() -> None:
-            config = config_of(decoupled, batches, instances)
+            config = config_of(decoupled, batches, keeps_order=keeps_order)
             runtime = Runtime.on(asyncio.get_running_loop())
             model = Model.load("m", 1, config=config, backend_model=Backend(serve), labels={}, runtime=runtime)
             await test(model)  # type: ignore[misc]
@@ -213,6 +221,24 @@ class TestOneAnswerEach:
             assert answers in ([[[1]], failed, failed], [[[1]], [[1]], failed])
 
         run(serve, test, decoupled=False, batches=True)
+
+    def test_order_is_kept_where_it_is_asked_for(self, run: Run) -> None:
+        kept: list[ModelRequest] = []
+        order: list[int] = []
+
+        async def test(model: Model) -> None:
+            clients = [Client(model, 0) for _ in range(3)]
+            for number, client in enumerate(clients):
+                client.on_end = partial(order.append, number)
+            await until(lambda: len(kept) == 3)
+            for request in (kept[1], kept[2], kept[0]):
+                request.sender.send(y(1))
+            kept.clear()
+            for client in clients:
+                await client.all()
+            assert order == [0, 1, 2]
+
+        run(kept.extend, test, decoupled=False, batches=True, keeps_order=True)
 
     def test_a_second_answer_is_dropped_and_logged(self, run: Run, caplog: pytest.LogCaptureFixture) -> None:
         def serve(requests: Sequence[ModelRequest]) -> None:

@@ -168,10 +168,9 @@ class RespondingScheduler(Scheduler[RespondingThread]):
         """Fail all that waits or is open; what the models still send is dropped."""
         super().abort()
         for pending, opened in tuple(self._open.items()):
-            if not pending.is_cancelled:
-                text = f"{id_prefix(pending.request.id)}Server is stopping, the request was not finished"
+            text = f"{id_prefix(pending.request.id)}Server is stopping, the request was not finished"
+            if not pending.is_done:
                 self._finish(pending, UnavailableError(text), FailureReason.OTHER)
-                pending.is_cancelled = True
             opened.channel.cancel()
 
     def _start(self, batch: list[Pending]) -> None:
@@ -194,17 +193,18 @@ class RespondingScheduler(Scheduler[RespondingThread]):
 
     def _on_reply(self, pending: Pending, reply: Reply) -> None:
         opened = self._open[pending]
+        if reply.final:
+            del self._open[pending]
+        if pending.is_done:
+            return  # failed by `abort`
         if self._is_decoupled:
             self._count(pending, opened, reply)
         if not reply.final:
             pending.answer_in_part(reply.outputs or (), reply.parameters, reply.error)
             return
-        del self._open[pending]
         if pending.trace is not None:
             start_ns = opened.channel.started_ns
             pending.trace.computed(start_ns, start_ns, reply.computed_ns, reply.ready_ns)
-        if pending.is_done:
-            return  # failed by `abort` already
         if pending.is_cancelled:
             self._finish(pending, CancelledError("request cancelled"), FailureReason.CANCELED)
         elif reply.error is not None:

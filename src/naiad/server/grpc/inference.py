@@ -164,7 +164,7 @@ class InferenceStream:
             raise
         if entry in self._under_way:  # else it is answered already
             entry.ticket = ticket
-            if self._models_wait:
+            if entry.decoupled and self._models_wait:
                 ticket.hold_back(True)
 
     def _on_response(self, entry: _Entry, response: InferResponse | NaiadError) -> None:
@@ -275,7 +275,7 @@ class InferenceStream:
             return
         self._models_wait = wait
         for entry in self._under_way:
-            if entry.ticket is not None:
+            if entry.decoupled and entry.ticket is not None:
                 entry.ticket.hold_back(wait)
 
     def on_cancel(self) -> None:
