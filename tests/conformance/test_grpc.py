@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from google.protobuf.message import Message
 from tests.conformance.conftest import Servers
+from tests.conformance.repositories import MODELS
 from tritonclient.grpc import service_pb2_grpc
 
 from naiad.config.proto import service_pb2 as pb
@@ -123,6 +124,12 @@ def with_parameters() -> Request:
     return made
 
 
+_NOT_SERVED = (
+    *(("nobody", ""), ("nobody", "1"), ("broken", ""), ("broken", "1"), ("picked", "1"), ("fixed", "2")),
+    *(("fixed", "-1"), ("fixed", "x"), ("fixed", "9" * 20), ("versions/versions/1", "")),
+)
+"""Models and versions that there are not."""
+
 CASES: dict[str, Case] = {
     "raw": Case("ModelInfer", infer(lambda made: setattr(made, "id", "7")), True),
     "typed": Case("ModelInfer", typed("fp32_contents", [1.0] * 16), True),
@@ -224,6 +231,31 @@ CASES: dict[str, Case] = {
     "region as a number": Case("ModelInfer", in_region(("shared_memory_region", "int64_param", 1)), False),
     "offset as text": Case("ModelInfer", in_region(REGION, SIZE, ("shared_memory_offset", "string_param", "x")), False),
     "size as text": Case("ModelInfer", in_region(REGION, ("shared_memory_byte_size", "string_param", "x")), False),
+    "server metadata": Case("ServerMetadata", pb.ServerMetadataRequest(), True),
+    **{
+        f"{method[5:].lower()} of {name}": Case(method, make(name=name), True)
+        for name in (model.name for model in MODELS if model.name != "broken")
+        for method, make in (("ModelMetadata", pb.ModelMetadataRequest), ("ModelConfig", pb.ModelConfigRequest))
+    },
+    **{
+        f"{method[5:].lower()} of version {version!r}": Case(method, make(name="versions", version=version), True)
+        for version in ("1", "03", "10", "1.5")
+        for method, make in (("ModelMetadata", pb.ModelMetadataRequest), ("ModelConfig", pb.ModelConfigRequest))
+    },
+    "statistics": Case("ModelStatistics", pb.ModelStatisticsRequest(), True),
+    "statistics of all versions": Case("ModelStatistics", pb.ModelStatisticsRequest(name="versions"), True),
+    "statistics of a version": Case("ModelStatistics", pb.ModelStatisticsRequest(name="versions", version="03"), True),
+    "index": Case("RepositoryIndex", pb.RepositoryIndexRequest(), True),
+    "index of what is ready": Case("RepositoryIndex", pb.RepositoryIndexRequest(ready=True), True),
+    **{
+        f"{method} of {name} {version}": Case(method, make(name=name, version=version), False)
+        for name, version in _NOT_SERVED
+        for method, make in (
+            ("ModelMetadata", pb.ModelMetadataRequest),
+            ("ModelConfig", pb.ModelConfigRequest),
+            ("ModelStatistics", pb.ModelStatisticsRequest),
+        )
+    },
     "log settings": Case("LogSettings", pb.LogSettingsRequest(), True),
     **{
         f"log settings: {setting} {kind} {value}": Case("LogSettings", log_setting(setting, kind, value), ok)
@@ -309,6 +341,17 @@ STREAMS: dict[str, list[Request]] = {
     "decoupled, unknown version": [repeat([1], version="9")],
 }
 
+ALL = tuple(method.name for method in pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods)
+"""The methods of Triton's service."""
+
+MALFORMED = {
+    f"{method} {message!r}": (method, message)
+    for method in (*(f"/inference.GRPCInferenceService/{name}" for name in ALL), "/grpc.health.v1.Health/Check")
+    for message in (b"\xff\xff", b"\x0a\x7f", b"\x0b")
+    if not method.endswith(("/TraceSetting", "/ModelStreamInfer"))
+}
+"""Messages that are none, to every method but one of later work, and a stream: Triton ends that as if all was well."""
+
 Outcome = tuple[str, object]
 
 
@@ -334,10 +377,32 @@ def outcome(ask: Callable[[], object]) -> Outcome:
         return told.code().name, told.details()
 
 
+def _without_what_differs(found: Outcome) -> Outcome:
+    """Leave out what is Naiad's own: version, extensions, backends; and what nobody else has: counts and times."""
+    code, answer = found
+    match answer:
+        case pb.ServerMetadataResponse():
+            answer.ClearField("version")
+            answer.ClearField("extensions")
+        case pb.ModelMetadataResponse():
+            answer.ClearField("platform")
+        case pb.ModelConfigResponse():
+            for field in ("platform", "backend", "default_model_filename"):
+                answer.config.ClearField(field)
+        case pb.ModelStatisticsResponse():
+            return code, [(row.name, row.version) for row in answer.model_stats]
+        case pb.RepositoryIndexResponse():
+            return code, [(row.name, row.version, row.state, row.reason[:10]) for row in answer.models]
+    return found
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_call_is_answered_as_triton_does(name: str, stubs: tuple[Any, Any]) -> None:
     case = CASES[name]
-    triton, naiad = (outcome(partial(getattr(stub, case.method), case.message, timeout=_TIMEOUT_S)) for stub in stubs)
+    triton, naiad = (
+        _without_what_differs(outcome(partial(getattr(stub, case.method), case.message, timeout=_TIMEOUT_S)))
+        for stub in stubs
+    )
     assert naiad == triton
     assert (triton[0] == "OK") is case.ok
 
@@ -379,16 +444,28 @@ def test_parameters_reach_the_model(stubs: tuple[Any, Any]) -> None:
         ("/inference.GRPCInferenceService/Nope", b""),
         ("/grpc.health.v1.Health/Watch", b""),
         ("/x/y", b""),
-        ("/inference.GRPCInferenceService/ModelInfer", b"\xff\xff"),
         ("/inference.GRPCInferenceService/ModelInfer", b"\x0a\x01\xff"),
-        ("/inference.GRPCInferenceService/ServerLive", b"\xff\xff"),
+        *MALFORMED.values(),
     ],
 )
 def test_strange_calls_are_answered_as_triton_does(path: str, message: bytes, servers: Servers) -> None:
-    outcomes = []
-    for port in (servers.triton.grpc, servers.naiad.grpc):
-        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            call = channel.unary_unary(path, lambda data: data, lambda data: data)
-            outcomes.append(outcome(partial(call, message, timeout=_TIMEOUT_S)))
-    assert outcomes[0] == outcomes[1]
-    assert outcomes[0][0] != "OK"
+    triton, naiad = (_called(ports.grpc, path, message) for ports in servers)
+    assert naiad == triton
+    assert triton[0] != "OK"
+
+
+HEALTH = (b"", b"\x0a\x00", b"\x0a\x03any", b"\x0a\x1einference.GRPCInferenceService", b"\x12\x01x")
+"""Whatever service is asked about, in the coded form of `HealthCheckRequest`."""
+
+
+@pytest.mark.parametrize("message", HEALTH)
+def test_health_is_told_as_triton_does(message: bytes, servers: Servers) -> None:
+    triton, naiad = (_called(ports.grpc, "/grpc.health.v1.Health/Check", message) for ports in servers)
+    assert naiad == triton
+    assert triton[0] == "OK"
+
+
+def _called(port: int, path: str, message: bytes) -> Outcome:
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call = channel.stream_stream(path, lambda data: data, lambda data: data)
+        return outcome(lambda: list(call(iter([message]), timeout=_TIMEOUT_S)))

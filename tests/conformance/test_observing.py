@@ -37,7 +37,11 @@ def test_requests_are_counted_alike(servers: Servers) -> None:
     assert naiad == triton
 
 
-@pytest.mark.parametrize("path", ["stats", "versions/stats", "versions/versions/03/stats"])
+STATISTICS = ("stats", "versions/stats", "versions/versions/03/stats")
+"""Paths below /v2/models."""
+
+
+@pytest.mark.parametrize("path", STATISTICS)
 def test_the_same_rows_have_statistics(path: str, servers: Servers) -> None:
     triton, naiad = (
         [(row["name"], row["version"], list(row)) for row in _fetched(ports.http, f"/v2/models/{path}")["model_stats"]]

@@ -34,6 +34,7 @@ class Setup:
     queue_size: int
     instances: int
     compute_us: int
+    levels: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Arrival:
     is_poisoned: bool
     by_view: bool
     """Whether its tensor comes as raw bytes."""
+    priority: int = 0
 
 
 SETUPS = st.builds(
@@ -60,7 +62,8 @@ SETUPS = st.builds(
     queue_size=st.sampled_from([0, 0, 0, 0, 1, 4]),
     instances=st.sampled_from([1, 1, 2, 3]),
     compute_us=st.sampled_from([300, 100, 1000, 0]),
-)
+    levels=st.sampled_from([0, 0, 0, 1, 3]),
+).filter(lambda setup: not (setup.keeps_order and setup.levels > 1))
 ARRIVALS = st.builds(
     Arrival,
     rows=st.sampled_from([1, 1, 2, 3, 8]),
@@ -69,6 +72,7 @@ ARRIVALS = st.builds(
     cancel_after=st.sampled_from([None] * 8 + [0, 1, 3, 20]),
     is_poisoned=st.sampled_from([False] * 12 + [True]),
     by_view=st.booleans(),
+    priority=st.sampled_from([0, 1, 2, 3, 4]),
 )
 
 
@@ -129,6 +133,8 @@ def config_of(setup: Setup) -> ModelConfig:
         batching.max_queue_delay_microseconds = setup.delay_us
         batching.preserve_ordering = setup.keeps_order
         batching.default_queue_policy.max_queue_size = setup.queue_size
+        batching.priority_levels = setup.levels
+        batching.default_priority_level = min(setup.levels, 2)
     return config
 
 
@@ -148,7 +154,8 @@ class Client:
 
     async def ask(self, model: Model, order: list[int]) -> None:
         data = memoryview(self.x.tobytes()) if self.arrival.by_view else self.x
-        request = InferRequest("m", (InputTensor("X", "INT64", self.x.shape, data),), id=str(self.number))
+        tensors, priority = (InputTensor("X", "INT64", self.x.shape, data),), self.arrival.priority
+        request = InferRequest("m", tensors, id=str(self.number), priority=priority)
 
         def on_response(response: InferResponse | NaiadError) -> None:
             assert not self.has_left, "a cancelled request was answered"
@@ -275,6 +282,28 @@ def test_what_is_cancelled_gives_its_place_to_the_next() -> None:
         await asyncio.gather(asking, last.ask(model, order))
         assert order == [1, 200]
         assert model.statistics().failures["CANCELED"] == 100
+        model.stop()
+        await asyncio.get_running_loop().run_in_executor(None, model.close)
+
+    asyncio.run(scenario())
+
+
+def test_urgent_requests_are_computed_before_those_that_came_earlier() -> None:
+    setup = Setup(1, True, False, 0, 0, 1, 20_000, levels=3)
+
+    async def scenario() -> None:
+        runtime = Runtime.on(asyncio.get_running_loop())
+        model = Model.load("m", 1, config=config_of(setup), backend_model=Backend(setup), labels={}, runtime=runtime)
+        order: list[int] = []
+        arrivals = [Arrival(1, 1, 0, None, False, True, priority) for priority in (3, 3, 0, 1, 2, 1)]
+        asking = [
+            asyncio.ensure_future(Client(number, arrival, 1).ask(model, order))
+            for number, arrival in enumerate(arrivals, start=1)
+        ]
+        await asyncio.sleep(0)
+        assert model.statistics().pending_request_count == 5
+        await asyncio.gather(*asking)
+        assert order == [1, 4, 6, 3, 5, 2]
         model.stop()
         await asyncio.get_running_loop().run_in_executor(None, model.close)
 

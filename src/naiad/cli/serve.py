@@ -35,7 +35,8 @@ from naiad.options import (
     refuse_later_flag,
 )
 from naiad.server.access import read_api_keys
-from naiad.server.app import App, log_settings, run
+from naiad.server.app import App, log_settings
+from naiad.server.process import run
 from naiad.telemetry.logs import ServerLog, open_log
 
 

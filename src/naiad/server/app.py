@@ -3,14 +3,10 @@
 
 import asyncio
 import functools
-import gc
 import logging
-import os
 import shlex
-import signal
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from naiad._version import __version__
@@ -56,12 +52,6 @@ EXTENSIONS = (
     "logging",
 )
 """Triton's names of the protocol extensions that work here, in Triton's order."""
-
-_SWITCH_S = 0.001
-"""How long a thread may keep the interpreter's lock from the event loop, which needs it several times for a request.
-
-At Python's 5 ms a health check takes 10 to 15 ms while a large JSON body is being read; throughput is the same.
-"""
 
 _WRITING_TRACES_S = 5.0
 """How long a server that stops may take to write the last traces; a collector may not answer at all."""
@@ -261,68 +251,6 @@ def log_settings(options: ServerOptions) -> LogSettings:
         verbose_level=options.log_verbose,
         format=options.log_format,
     )
-
-
-def run(options: ServerOptions, log: ServerLog, on_ready: Callable[[App], None]) -> int:
-    """Serve until SIGINT or SIGTERM, then return the process's exit code, 0.
-
-    `on_ready` is called once the ports are open and the models loaded. A second signal ends the process at once, and
-    so does, with exit code 1, the exit timeout.
-
-    Raises:
-        NaiadError: the server could not start.
-    """
-    sys.setswitchinterval(_SWITCH_S)
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(_run(options, log, on_ready))
-
-
-async def _run(options: ServerOptions, log: ServerLog, on_ready: Callable[[App], None]) -> int:
-    stopping = _stop_signal(asyncio.get_running_loop())
-    app = App(options, log)
-    starting = asyncio.ensure_future(app.start())
-    waiting = asyncio.ensure_future(stopping.wait())
-    await asyncio.wait((starting, waiting), return_when=asyncio.FIRST_COMPLETED)
-    try:
-        if starting.done():
-            starting.result()
-            # What was made until now stays: the garbage collector need not look at it for every full collection.
-            gc.collect()
-            gc.freeze()
-            on_ready(app)
-            await waiting
-        else:
-            starting.cancel()
-    finally:
-        waiting.cancel()
-        in_time = await app.stop()
-    if not in_time:
-        _log.error("Exit timeout expired. Exiting immediately.")
-        # Threads may be busy for as long as they like; a normal exit would wait for them.
-        logging.shutdown()
-        os._exit(1)
-    return 0
-
-
-def _stop_signal(loop: asyncio.AbstractEventLoop) -> asyncio.Event:
-    """Return an event that is set by the first SIGINT or SIGTERM; the second one has its usual, deadly effect."""
-    stopping = asyncio.Event()
-
-    # Not the loop's own signal handlers: there are none on Windows.
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def on_signal(number: int, _: object) -> None:
-        for one, handler in before.items():
-            signal.signal(one, handler)
-        loop.call_soon_threadsafe(received, number)
-
-    def received(number: int) -> None:
-        print(f"Signal ({number}) received.", flush=True)  # noqa: T201 - Triton prints it there
-        stopping.set()
-
-    for number in before:
-        signal.signal(number, on_signal)
-    return stopping
 
 
 def _reachable(address: str) -> str:

@@ -184,6 +184,11 @@ def test_what_is_no_message_is_refused(channel: grpc.Channel, method: str) -> No
     assert status(call, b"\xff\xff") == (grpc.StatusCode.INTERNAL, "Unable to parse request")
 
 
+def test_what_is_no_request_for_health_is_refused(channel: grpc.Channel) -> None:
+    call = channel.unary_unary("/grpc.health.v1.Health/Check", lambda data: data, lambda data: data)
+    assert status(call, b"\x0a\x01\xff") == (grpc.StatusCode.INTERNAL, "Unable to parse request")
+
+
 def test_a_unary_call_without_a_message_is_refused_and_takes_the_first_of_several(channel: grpc.Channel) -> None:
     call = channel.stream_unary("/inference.GRPCInferenceService/ServerLive", lambda data: data, lambda data: data)
     assert status(call, iter([])) == (grpc.StatusCode.INTERNAL, "Unable to parse request")

@@ -17,6 +17,8 @@ class InformationMethods:
 
     def health(self, call: Call, message: memoryview) -> None:
         """`grpc.health.v1.Health/Check`: whether the server is ready, whatever service is asked about, as Triton."""
+        # A HealthCheckRequest, of which there is no class here, is the same on the wire: one string.
+        documents.parse(service_pb2.SystemSharedMemoryStatusRequest, message)
         _answer(call, documents.health(self._dataplane.ready()))
 
     def server_live(self, call: Call, message: memoryview) -> None:
