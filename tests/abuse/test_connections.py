@@ -208,7 +208,7 @@ def test_who_vanishes_within_a_stream_of_events_leaves_nothing(victim: Victim, i
 
 def test_who_never_reads_its_events_fills_no_memory(victim: Victim, is_soak: bool) -> None:
     """Each asks for some 7 MB of events; the model waits once a small part of them is unread."""
-    before, count = victim.threads(), 50 if is_soak else 10
+    before, count = victim.threads(), 50 if is_soak else 4
     with victim.peak_mib() as peak_mib, many(victim, count) as clients:
         resident_mib = victim.footprint().resident_mib
         for client in clients:

@@ -16,6 +16,7 @@ from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.abuse.conftest import MOST_IN_FLIGHT
 from tests.abuse.victim import Victim, head, infer_request, read_response, vanish
@@ -143,6 +144,34 @@ def test_who_dies_within_a_stream_withdraws_its_requests(victim: Victim, leave: 
             leave(client)
         victim.until(lambda: victim.pending() == 0, within_s=0.8)  # it would take the model longer
     check_turn_comes_at_once(victim)
+
+
+def repeat(count: int, delay_ms: int) -> Any:
+    """Return a request for so many responses of the decoupled model, with a pause before each."""
+    values = {"IN": (np.ones(count, np.int32), "INT32"), "DELAY": (np.full(count, delay_ms, np.uint32), "UINT32")}
+    values["WAIT"] = np.zeros(1, np.uint32), "UINT32"
+    made = service_pb2.ModelInferRequest(model_name="repeat")
+    for name, (array, datatype) in values.items():
+        made.inputs.add(name=name, datatype=datatype, shape=array.shape)
+        made.raw_input_contents.append(array.tobytes())
+    return made
+
+
+@pytest.mark.parametrize("delay_ms", [0, 20], ids=["that it does not read", "that it reads"])
+@leaves()
+def test_who_dies_within_the_responses_of_a_decoupled_model_stops_it(
+    victim: Victim, leave: Leave, delay_ms: int, is_soak: bool
+) -> None:
+    """Each request has a thread of the model at work, or waiting for the client, which is to end at once."""
+    before = victim.threads()
+    body = greeting() + call("ModelStreamInfer") + data(repeat(100_000, delay_ms)) * 5
+    for _ in range(50 if is_soak else 5):
+        with victim.connect_grpc() as client:
+            client.sendall(body)
+            read(client, 1000)
+            victim.until(lambda: victim.threads() >= before + 5)
+            leave(client)
+    victim.check_threads_end(before)
 
 
 @leaves()

@@ -371,8 +371,10 @@ class TestDecoupled:
 
     def test_a_model_waits_for_a_client_that_does_not_read(self, run: Run) -> None:
         sent: list[int] = []
+        is_held = threading.Event()
 
         def serve(requests: Sequence[ModelRequest]) -> None:
+            assert is_held.wait(PATIENCE_S)
             for n in range(MOST_RESPONSES_UNDER_WAY * 3):
                 requests[0].sender.send(y(n))
                 sent.append(n)
@@ -381,11 +383,48 @@ class TestDecoupled:
         async def test(model: Model) -> None:
             client = Client(model, 0)
             client.hold_back(True)
+            is_held.set()
             await asyncio.sleep(0.05)
             assert sent == []
             client.hold_back(False)
             told = values_of(await client.all())
             assert told == [*[[n] for n in range(MOST_RESPONSES_UNDER_WAY * 3)], None]
+
+        run(serve, test)
+
+    def test_errors_in_between_wait_too(self, run: Run) -> None:
+        sent: list[str] = []
+        is_held = threading.Event()
+
+        def serve(requests: Sequence[ModelRequest]) -> None:
+            assert is_held.wait(PATIENCE_S)
+            requests[0].sender.fail(InternalError("bad"), final=False)
+            sent.append("error")
+            requests[0].sender.close()
+
+        async def test(model: Model) -> None:
+            client = Client(model, 0)
+            client.hold_back(True)
+            is_held.set()
+            await asyncio.sleep(0.02)
+            assert sent == []
+            client.hold_back(False)
+            assert values_of(await client.all()) == ["bad", None]
+
+        run(serve, test)
+
+    def test_the_word_that_there_is_no_more_waits_for_nobody(self, run: Run) -> None:
+        is_held = threading.Event()
+
+        def serve(requests: Sequence[ModelRequest]) -> None:
+            assert is_held.wait(PATIENCE_S)
+            requests[0].sender.close()
+
+        async def test(model: Model) -> None:
+            client = Client(model, 0)
+            client.hold_back(True)
+            is_held.set()
+            assert values_of(await client.all()) == [None]
 
         run(serve, test)
 

@@ -76,7 +76,7 @@ class Channel:
     def put(self, reply: Reply) -> None:
         """Let `reply` follow those before it; waits while there are too many and the client still wants them."""
         with self._changed:
-            if reply.outputs is not None and self._is_full:
+            if self._is_full and not (reply.final and reply.outputs is None):
                 self._wait()
             if self.is_closed:
                 _log.error(
@@ -84,6 +84,8 @@ class Channel:
                     "with final=True, or close(), once, and nothing after it",
                     self._model,
                 )
+                return
+            if self.is_cancelled and not reply.final:
                 return
             self.is_closed = reply.final
             size_bytes = reply.size_bytes
