@@ -266,7 +266,7 @@ class TestStream:
         wrong = repeated(1) | {"DELAY": np.zeros(2, np.uint32)}
         with pytest.raises(InvalidArgumentError, match="same number of elements"):
             next(server.stream("repeat", wrong))
-        with pytest.raises(UnsupportedError, match="model 'repeat' is decoupled, .* use stream"):
+        with pytest.raises(UnsupportedError, match=r"model 'repeat' is decoupled, .* use stream"):
             server.infer("repeat", repeated(1))
 
     def test_nothing_in_time_withdraws_the_request(self, server: naiad.Server) -> None:

@@ -24,8 +24,8 @@ class Responses(Iterator[InferResponse]):
     """The responses to one request, as they are made; the last one ends the iteration.
 
     One that only says that there are no more is not among them. A response with `error` set is one at which the model
-    failed, between others; the error that ends a request is raised. Whoever stops early should `close()`, or use this in
-    a `with` block: the model is then told that nobody waits. To be used by one thread at a time.
+    failed, between others; the error that ends a request is raised. Whoever stops early should `close()`, or use this
+    in a `with` block: the model is then told that nobody waits. To be used by one thread at a time.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, timeout_s: float | None) -> None:

@@ -66,6 +66,9 @@ class Notes:
     def on_half_close(self) -> None:
         self.events.append("half-close")
 
+    def on_drained(self) -> None:
+        self.events.append("drained")
+
     def on_cancel(self) -> None:
         self.events.append("cancel")
 
