@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from tests.conformance.repositories import write_naiad_repository, write_triton_
 from tests.conformance.wire import Request, converse
 
 import naiad
-from naiad.options import RestrictedGroup
+from naiad.options import RestrictedGroup, flag_name
 
 _START_S = 300
 """The first start installs the reference server."""
@@ -28,6 +28,10 @@ RESTRICTED = RestrictedGroup(
     "s3cret",
 )
 """All categories but health, which the fixtures ask themselves."""
+FORWARDED = {
+    "http_header_forward_pattern": "x-fw-|(?-i:Exact-Fw)",
+    "grpc_header_forward_pattern": "x-fw-|X-UPPER|user-agent",
+}
 
 
 class Ports(NamedTuple):
@@ -55,7 +59,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         repository.mkdir()
         write(repository)
     with ExitStack() as stack:
-        triton = stack.enter_context(_Triton(script, repositories[0], folder / "triton.log"))
+        triton = stack.enter_context(_Triton(script, repositories[0], folder / "triton.log", *_flags(FORWARDED)))
         # One model does not load, on purpose.
         options = {
             "http_port": 0,
@@ -64,6 +68,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
             "id": "triton",
             "exit_on_error": False,
             "allow_client_shm": True,
+            **FORWARDED,
         }
         ours = stack.enter_context(naiad.Server(repositories[1], **options))
         yield Servers(triton.ports, Ports(*map(_port_of, (ours.http_url, ours.metrics_url, ours.grpc_url))))
@@ -102,6 +107,10 @@ def traced_servers(folder: Path, *trace_configs: Sequence[str]) -> Iterator[Serv
         naiad.Server(repositories[1], **options) as server,
     ):
         yield Servers(triton.ports, Ports(*map(_port_of, (server.http_url, server.metrics_url, server.grpc_url))))
+
+
+def _flags(options: Mapping[str, str]) -> list[str]:
+    return [f"--{flag_name(name)}={value}" for name, value in options.items()]
 
 
 def _reference() -> Path:

@@ -108,14 +108,14 @@ def http_routes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every method and path of the HTTP port, as the table of routes spells it."""
     monkeypatch.setattr(routes, "Router", lambda table, _: tuple(table))
     nothing = cast(Any, None)
-    table = cast("tuple[Route, ...]", routes.inference_api(nothing, Regions(allowed=True), nothing, nothing, nothing))
+    table = cast("tuple[Route, ...]", routes.inference_api(nothing, Regions(allowed=True), *[nothing] * 4))
     return [f"{method} {route.path}" for route in table for method in route.methods.split()]
 
 
 @pytest.fixture
 def grpc_methods() -> list[str]:
     """Every method of the gRPC port."""
-    return list(inference_services(cast(Any, None), Regions(allowed=True), cast(Any, None)))
+    return list(inference_services(cast(Any, None), Regions(allowed=True), cast(Any, None), cast(Any, None)))
 
 
 def _is_about(asked: Asked, route: str) -> bool:

@@ -62,3 +62,35 @@ def test_a_category_in_two_groups_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="restricted protocol 'health' can not be specified in multiple"):
         replace(MINIMAL, grpc_restricted_protocol=(one, other))
     assert replace(MINIMAL, http_restricted_api=(one,), grpc_restricted_protocol=(other,)).allow_http
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "is_found"),
+    [
+        ("x-", b"My-X-A", True),
+        ("X-", b"my-x-a", True),
+        ("^x-", b"my-x-a", False),
+        ("(?-i)x-", b"X-A", False),
+        ("(?-i)x-", b"x-a", True),
+        ("(?i)x-", b"X-A", True),
+        ("a|(?-i:B)", b"b", False),
+    ],
+)
+def test_the_pattern_of_forwarded_names_is_found_anywhere_and_in_any_case(
+    pattern: str, name: bytes, is_found: bool
+) -> None:
+    options = replace(MINIMAL, http_header_forward_pattern=pattern, grpc_header_forward_pattern=pattern)
+    patterns = options.http_forwarded_names, options.grpc_forwarded_names
+    assert [bool(one and one.search(name)) for one in patterns] == [is_found] * 2
+
+
+def test_no_names_are_forwarded_without_a_pattern() -> None:
+    assert MINIMAL.http_forwarded_names is MINIMAL.grpc_forwarded_names is None
+
+
+@pytest.mark.parametrize("field", ["http_header_forward_pattern", "grpc_header_forward_pattern"])
+@pytest.mark.parametrize("pattern", ["(", "*", "(?-i)[a", "\udc80"])
+def test_what_is_no_regular_expression_is_refused_with_an_example(field: str, pattern: str) -> None:
+    flag = field.replace("_", "-")
+    with pytest.raises(InvalidArgumentError, match=rf"^--{flag}=.*: no regular expression: .*; such as \^"):
+        replace(MINIMAL, **{field: pattern})  # type: ignore[arg-type]  # a text

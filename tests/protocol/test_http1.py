@@ -421,3 +421,9 @@ class TestResponse:
         rendered = render_head(200, (), 0, head(b"GET / HTTP/" + version), keep_alive)
 
         assert rendered == b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + line + b"\r\n"
+
+
+def test_fields_stay_as_they_came() -> None:
+    head = parse_head(b"GET / HTTP/1.1\r\nHost: x\r\nMy-A:  1 2 \r\nmy-a: 3\r\n\r\n", Limits())
+    assert head.fields == ((b"Host", b"x"), (b"My-A", b"1 2"), (b"my-a", b"3"))
+    assert dict(head.headers) == {b"host": b"x", b"my-a": b"1 2, 3"}

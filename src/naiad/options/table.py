@@ -7,6 +7,7 @@ field here. Triton's flags that have no field yet are in `later`. May import `er
 `traces`.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TypeVar
@@ -21,6 +22,7 @@ from naiad.options.values import (
     RestrictedGroup,
     check_groups,
     parse_metrics_settings,
+    parse_name_pattern,
 )
 
 T = TypeVar("T")
@@ -183,6 +185,15 @@ class ServerOptions:
         ),
     )
 
+    http_header_forward_pattern: str = _option(
+        "",
+        Flag(
+            "HTTP",
+            "Hand headers to the model as parameters of the request: those in whose name this regular expression is "
+            "found, in any case unless it begins with (?-i).",
+        ),
+    )
+
     allow_grpc: bool = _option(True, Flag("gRPC", "Listen for gRPC calls."))
     grpc_address: str = _option(
         "127.0.0.1", Flag("gRPC", "Address to listen on; 0.0.0.0 opens the server to the network.")
@@ -293,6 +304,14 @@ class ServerOptions:
         ),
     )
 
+    grpc_header_forward_pattern: str = _option(
+        "",
+        Flag(
+            "gRPC",
+            "The same as --http-header-forward-pattern for metadata, the names of which are in lower case.",
+        ),
+    )
+
     allow_metrics: bool = _option(True, Flag("Metrics", "Listen for scrapes by Prometheus."))
     metrics_address: str = _option("", Flag("Metrics", "Address to listen on; default: that of HTTP."))
     metrics_port: int = _option(
@@ -376,7 +395,8 @@ class ServerOptions:
         self._check_ports()
         self._check_certificates()
         parse_metrics_settings(self.metrics_config)
-        self.trace_options  # noqa: B018 - reading them checks them
+        # Reading them checks them.
+        _ = self.trace_options, self.http_forwarded_names, self.grpc_forwarded_names
         check_groups("http_restricted_api", self.http_restricted_api)
         check_groups("grpc_restricted_protocol", self.grpc_restricted_protocol)
 
@@ -414,6 +434,16 @@ class ServerOptions:
     def grpc_uses_tls(self) -> bool:
         """Whether gRPC speaks TLS; as in Triton, either flag turns it on."""
         return self.grpc_use_ssl or self.grpc_use_ssl_mutual
+
+    @property
+    def http_forwarded_names(self) -> re.Pattern[bytes] | None:
+        """What is found in the names of the headers that models are handed; None without a pattern."""
+        return parse_name_pattern("http_header_forward_pattern", self.http_header_forward_pattern)
+
+    @property
+    def grpc_forwarded_names(self) -> re.Pattern[bytes] | None:
+        """What is found in the names of the metadata that models are handed; None without a pattern."""
+        return parse_name_pattern("grpc_header_forward_pattern", self.grpc_header_forward_pattern)
 
     @property
     def auto_complete(self) -> bool:

@@ -37,6 +37,7 @@ _LEAST_ERROR = 0.0001
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 §5.6.2
 _HEADER_VALUE = re.compile(r"[!-~]([ -~]*[!-~])?")
+_TAKEN_BACK = re.compile(r"\A\(\?([ims]*-[ims]+)\)(.*)\Z", re.DOTALL)
 
 
 class BackendOption(NamedTuple):
@@ -97,6 +98,24 @@ def parse_backend_option(text: str) -> BackendOption:
             f"--backend-config expects NAME,KEY=VALUE, or KEY=VALUE for every backend, got '{text}'"
         )
     return BackendOption(backend.strip(), key.strip(), value)
+
+
+def parse_name_pattern(field_name: str, text: str) -> re.Pattern[bytes] | None:
+    """Read a regular expression for the names of headers; empty is None.
+
+    It ignores case. Triton's are RE2's, in which `(?-i)` at the beginning takes that back for all that follows.
+
+    Raises:
+        InvalidArgumentError: it is none.
+    """
+    if not text:
+        return None
+    try:
+        return re.compile(_TAKEN_BACK.sub(r"(?\1:\2)", text).encode(), re.IGNORECASE)
+    except (re.error, UnicodeEncodeError) as error:
+        raise InvalidArgumentError(
+            f"--{flag_name(field_name)}={text}: no regular expression: {error}; such as ^(traceparent|x-request-id)$"
+        ) from None
 
 
 def parse_metrics_settings(pairs: tuple[str, ...]) -> MetricsSettings:

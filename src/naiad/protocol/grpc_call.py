@@ -67,7 +67,7 @@ class CallHead:
 
     `timeout_ns` is None without a deadline. `encoding` is how messages flagged as compressed are, "identity" for not
     at all; `accepts` are those of `ENCODINGS` the client understands. `metadata` holds the custom fields in order,
-    names in lower case, the values of those in `-bin` decoded.
+    names in lower case, the values of those in `-bin` decoded. `user_agent` is empty if the client doesn't tell it.
     """
 
     path: str
@@ -75,6 +75,7 @@ class CallHead:
     encoding: str
     accepts: frozenset[str]
     metadata: tuple[tuple[str, bytes], ...]
+    user_agent: bytes = b""
 
 
 @lru_cache(256)
@@ -104,6 +105,7 @@ def read_call(head: RequestHead) -> CallHead:
         encoding=encoding,
         accepts=frozenset(accepted).intersection(ENCODINGS),
         metadata=tuple(_metadata(head.fields)),
+        user_agent=fields.get(b"user-agent", b""),
     )
 
 

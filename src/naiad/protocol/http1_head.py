@@ -48,8 +48,9 @@ class RequestHead(NamedTuple):
     """A request line and its header fields.
 
     `target` is as sent, `path` and `query` are its parts, still percent-encoded: like Triton, nothing is decoded.
-    `headers` has lower-case names; fields sent several times are joined by `, `. `content_length` is 0 without a
-    body and for a `chunked` one.
+    `headers` has lower-case names; fields sent several times are joined by `, `. `fields` are as they came, names in
+    the client's case, values without the spaces around them. `content_length` is 0 without a body and for a `chunked`
+    one.
     """
 
     method: str
@@ -58,6 +59,7 @@ class RequestHead(NamedTuple):
     query: str
     version: str
     headers: Mapping[bytes, bytes]
+    fields: tuple[tuple[bytes, bytes], ...]
     keep_alive: bool
     content_length: int
     chunked: bool
@@ -71,7 +73,8 @@ def parse_head(head: bytes, limits: Limits) -> RequestHead:
         HttpError: it is malformed, ambiguous, too large, or asks for what this server cannot do.
     """
     method, target, version = _split_request_line(head[: head.index(b"\r\n")], limits)
-    headers = _parse_fields(head, limits)
+    fields = _parse_fields(head, limits)
+    headers = _joined(fields)
     chunked = _is_chunked(headers, version)
     path, _, query = _origin_form(target).partition("?")
     return RequestHead(
@@ -81,6 +84,7 @@ def parse_head(head: bytes, limits: Limits) -> RequestHead:
         query=query,
         version=version,
         headers=MappingProxyType(headers),
+        fields=fields,
         keep_alive=_keeps_alive(headers.get(b"connection"), version),
         content_length=_content_length(headers.get(b"content-length"), limits),
         chunked=chunked,
@@ -124,10 +128,10 @@ class _Fields:
         self.pairs: list[tuple[bytes, bytes]] = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.pairs.append((name, value))
+        self.pairs.append((name, value.strip(b" \t")))
 
 
-def _parse_fields(head: bytes, limits: Limits) -> dict[bytes, bytes]:
+def _parse_fields(head: bytes, limits: Limits) -> tuple[tuple[bytes, bytes], ...]:
     fields = _Fields()
     try:
         httptools.HttpRequestParser(fields).feed_data(head)
@@ -143,18 +147,19 @@ def _parse_fields(head: bytes, limits: Limits) -> dict[bytes, bytes]:
         raise HttpError(400, f"malformed HTTP request: {error}") from None
     if len(fields.pairs) > limits.header_count:
         raise HttpError(431, f"request has more than {limits.header_count} header fields, send fewer")
-    return _joined(fields.pairs)
+    return tuple(fields.pairs)
 
 
-def _joined(pairs: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+def _joined(fields: tuple[tuple[bytes, bytes], ...]) -> dict[bytes, bytes]:
     headers: dict[bytes, bytes] = {}
-    for raw_name, raw_value in pairs:
-        name, value = raw_name.lower(), raw_value.strip(b" \t")
+    for raw_name, value in fields:
+        name = raw_name.lower()
         if name in headers:
             if name == b"host":
                 raise HttpError(400, "malformed HTTP request: several Host header fields, send one")
-            value = headers[name] + b", " + value
-        headers[name] = value
+            headers[name] += b", " + value
+        else:
+            headers[name] = value
     return headers
 
 

@@ -21,6 +21,7 @@ from naiad.repository.scan import check_repositories, objection_to_emptiness
 from naiad.server.access import GRPC_LOCK_PREFIX, ApiKeys, locks, read_api_keys
 from naiad.server.bodies import BodyBudget
 from naiad.server.credentials import grpc_tls, http_tls
+from naiad.server.forwarding import header_forwarding
 from naiad.server.grpc import authorization as grpc_authorization
 from naiad.server.grpc.listener import GrpcServer
 from naiad.server.grpc.services import inference_services
@@ -107,12 +108,18 @@ class App:
             tracer,
             options.http_max_input_size,
             locks(options.http_restricted_api),
+            header_forwarding(options.http_forwarded_names),
         )
         keys = ApiKeys(read_api_keys(options.api_key_file)) if options.api_key_file else None
         self._http = HttpServer(api, settings, budget, None if keys is None else http_authorization.key_check(keys))
         self._grpc = GrpcServer(
             inference_services(
-                self.dataplane, regions, log, tracer, locks(options.grpc_restricted_protocol, GRPC_LOCK_PREFIX)
+                self.dataplane,
+                regions,
+                log,
+                tracer,
+                locks(options.grpc_restricted_protocol, GRPC_LOCK_PREFIX),
+                header_forwarding(options.grpc_forwarded_names),
             ),
             grpc_settings(options),
             BodyBudget(options.grpc_max_bytes_in_flight),

@@ -6,13 +6,17 @@ from collections.abc import Iterator
 from tests.conformance.cases import Case
 from tests.conformance.wire import Request
 
+_OF_A_MODEL = "/v2/models/fixed/trace/setting"
+
 
 def cases() -> Iterator[Case]:
     yield Case("trace settings", Request("GET", "/v2/trace/setting"), 200)
-    yield Case("trace settings: of a model", Request("GET", "/v2/models/fixed/trace/setting"), 200)
+    yield Case("trace settings: of a model", Request("GET", _OF_A_MODEL), 200)
     yield Case("trace settings: of nobody", Request("GET", "/v2/models/nobody/trace/setting"), 400)
     yield Case("trace settings: of a model that did not load", Request("GET", "/v2/models/broken/trace/setting"), 400)
     yield Case("trace settings: nobody's, changed", Request("POST", "/v2/models/nobody/trace/setting", b"x"), 400)
+    for body in (b"{}", b'{"trace_rate":null,"trace_level":null}'):
+        yield Case(f"trace settings: a model's, {body.decode()}", Request("POST", _OF_A_MODEL, body), 200)
     yield Case("trace settings: a slash too many", Request("GET", "/v2/trace/setting/"), 404)
     yield Case("trace settings: PUT", Request("PUT", "/v2/trace/setting"), 405)
     yield Case("trace settings: DELETE of a model's", Request("DELETE", "/v2/models/fixed/trace/setting"), 405)

@@ -2,11 +2,13 @@
 """`ModelInfer` and `ModelStreamInfer`: messages in, requests to the data plane, messages out."""
 
 from collections import deque
+from collections.abc import Iterator
 from functools import partial
 
 from naiad.engine.dataplane import DataPlane, Ticket
 from naiad.engine.model import Model
 from naiad.errors import NaiadError, UnsupportedError
+from naiad.protocol.grpc_call import CallHead
 from naiad.protocol.rpc import (
     EncodedMessage,
     RpcRequest,
@@ -18,6 +20,7 @@ from naiad.protocol.rpc import (
 )
 from naiad.protocol.timing_fields import REQUEST_FIELD, asks_for_timing, timing_fields
 from naiad.requests import InferResponse
+from naiad.server.forwarding import HeaderForwarding
 from naiad.server.grpc.call import Call
 from naiad.server.grpc.tracing import begun_trace
 from naiad.shm.outputs import SharedOutputs
@@ -33,12 +36,18 @@ _UNSENT_BYTES_OF_MODELS = 1024 * 1024
 
 
 class InferenceMethods:
-    """Answers inference calls; tensors may be in `regions`, and `tracer` says which requests are traced."""
+    """Answers inference calls.
 
-    def __init__(self, dataplane: DataPlane, regions: Regions, tracer: Tracer) -> None:
+    Tensors may be in `regions`; `tracer` says which requests are traced, and `forwarding` hands metadata to the models.
+    """
+
+    def __init__(
+        self, dataplane: DataPlane, regions: Regions, tracer: Tracer, forwarding: HeaderForwarding | None
+    ) -> None:
         self._dataplane = dataplane
         self._regions = regions
         self._tracer = tracer
+        self._forwarding = forwarding
 
     def infer(self, call: Call, message: memoryview) -> None:
         """`ModelInfer`."""
@@ -52,6 +61,8 @@ class InferenceMethods:
         asked = request.to_request(self._regions.readable)
         if call.head.metadata and asks_for_timing(dict(call.head.metadata).get(REQUEST_FIELD)):
             asked = asked._replace(wants_timing=True)
+        if self._forwarding is not None:
+            asked = self._forwarding.add_to(asked, _fields(call.head))
         shared = SharedOutputs(self._regions, declaration.shared) if declaration.shared else None
         on_response = partial(_on_response, call, model, request, shared)
         ticket = self._dataplane.infer(model, asked, on_response, call.trace)
@@ -60,7 +71,15 @@ class InferenceMethods:
 
     def stream(self, call: Call) -> "InferenceStream":
         """`ModelStreamInfer`."""
-        return InferenceStream(call, self._dataplane, self._regions, self._tracer)
+        return InferenceStream(call, self._dataplane, self._regions, self._tracer, self._forwarding)
+
+
+def _fields(head: CallHead) -> Iterator[tuple[bytes, bytes]]:
+    """Give what Triton counts as a call's metadata."""
+    for name, value in head.metadata:
+        yield name.encode(), value
+    if head.user_agent:
+        yield b"user-agent", head.user_agent
 
 
 def _on_response(
@@ -124,11 +143,19 @@ class InferenceStream:
     the metadata `triton_grpc_error`: then the first failure ends it with a status.
     """
 
-    def __init__(self, call: Call, dataplane: DataPlane, regions: Regions, tracer: Tracer) -> None:
+    def __init__(
+        self,
+        call: Call,
+        dataplane: DataPlane,
+        regions: Regions,
+        tracer: Tracer,
+        forwarding: HeaderForwarding | None,
+    ) -> None:
         self._call = call
         self._dataplane = dataplane
         self._regions = regions
         self._tracer = tracer
+        self._forwarding = forwarding
         self._strict = ("triton_grpc_error", b"true") in call.head.metadata
         self._in_order: deque[_Entry] = deque()
         self._under_way: set[_Entry] = set()
@@ -152,6 +179,8 @@ class InferenceStream:
         if self._tracer.is_active:
             entry.trace = begun_trace(self._tracer, self._call, model.name)
         request = entry.request.to_request(self._regions.readable)
+        if self._forwarding is not None:
+            request = self._forwarding.add_to(request, _fields(self._call.head))
         if declaration.shared:
             entry.shared = SharedOutputs(self._regions, declaration.shared)
         if not entry.decoupled:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table of what the gRPC port serves: Triton's `inference.GRPCInferenceService` and gRPC's health service.
 
-May import `engine`, `telemetry`, `protocol`, `server.access` and its neighbours.
+May import `engine`, `telemetry`, `protocol`, `server`'s `access` and `forwarding`, and its neighbours.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from naiad.engine.dataplane import DataPlane
 from naiad.server.access import Lock
+from naiad.server.forwarding import HeaderForwarding
 from naiad.server.grpc.call import Method, Methods
 from naiad.server.grpc.inference import InferenceMethods
 from naiad.server.grpc.information import InformationMethods
@@ -50,15 +51,26 @@ _CATEGORIES = {
 
 
 def inference_services(
-    dataplane: DataPlane, regions: Regions, log: ServerLog, tracer: Tracer, locks: Mapping[str, Lock] = _NO_LOCKS
+    dataplane: DataPlane,
+    regions: Regions,
+    log: ServerLog,
+    tracer: Tracer,
+    locks: Mapping[str, Lock] = _NO_LOCKS,
+    forwarding: HeaderForwarding | None = None,
 ) -> Methods:
-    """Return the methods of the gRPC port; tensors may be in `regions`, `locks` are of the restricted categories."""
-    methods = _methods(dataplane, regions, log, tracer)
+    """Return the methods of the gRPC port.
+
+    Tensors may be in `regions`, `locks` are of the restricted categories. `forwarding` hands metadata of inference
+    requests to the models.
+    """
+    methods = _methods(dataplane, regions, log, tracer, forwarding)
     return {path: method._replace(lock=locks.get(_CATEGORIES[path])) for path, method in methods}
 
 
-def _methods(dataplane: DataPlane, regions: Regions, log: ServerLog, tracer: Tracer) -> Iterator[tuple[str, Method]]:
-    information, inference = InformationMethods(dataplane), InferenceMethods(dataplane, regions, tracer)
+def _methods(
+    dataplane: DataPlane, regions: Regions, log: ServerLog, tracer: Tracer, forwarding: HeaderForwarding | None
+) -> Iterator[tuple[str, Method]]:
+    information, inference = InformationMethods(dataplane), InferenceMethods(dataplane, regions, tracer, forwarding)
     shared_memory = SharedMemoryMethods(regions)
     yield f"{_HEALTH}/Check", Method(information.health)
     yield f"{_SERVICE}/ServerLive", Method(information.server_live)

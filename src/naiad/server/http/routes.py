@@ -7,6 +7,7 @@ from types import MappingProxyType
 from naiad.engine.dataplane import DataPlane
 from naiad.server.access import Lock
 from naiad.server.bodies import BodyBudget
+from naiad.server.forwarding import HeaderForwarding
 from naiad.server.http.categories import category_of
 from naiad.server.http.handlers.generate import GenerateHandlers
 from naiad.server.http.handlers.inference import InferenceHandlers
@@ -35,14 +36,15 @@ def inference_api(
     tracer: Tracer,
     max_input_bytes: int = 64 * 1024 * 1024,
     locks: Mapping[str, Lock] = _NO_LOCKS,
+    forwarding: HeaderForwarding | None = None,
 ) -> Router:
     """Return the handler of the HTTP port.
 
     `budget` is the one its `HttpServer` receives bodies under; `max_input_bytes` is Triton's `--http-max-input-size`.
-    `locks` are those of the restricted categories.
+    `locks` are those of the restricted categories. `forwarding` hands headers of inference requests to the models.
     """
-    inference = InferenceHandlers(dataplane, regions, slow_work, budget, tracer, max_input_bytes)
-    generate = GenerateHandlers(dataplane, slow_work, tracer, max_input_bytes)
+    inference = InferenceHandlers(dataplane, regions, slow_work, budget, tracer, max_input_bytes, forwarding)
+    generate = GenerateHandlers(dataplane, slow_work, tracer, max_input_bytes, forwarding)
     served = _served(InformationHandlers(dataplane), inference, generate)
     settings = *_log_settings(log), *_trace_settings(TraceSettingsHandlers(dataplane, tracer))
     routes = (*served, *_shared_memory(SharedMemoryHandlers(regions)), *settings, *_refused())

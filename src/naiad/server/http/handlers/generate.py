@@ -11,6 +11,7 @@ from naiad.errors import InvalidArgumentError, NaiadError
 from naiad.protocol.generate import decode_generate, encode_event
 from naiad.protocol.http1 import Headers
 from naiad.requests import InferRequest, InferResponse
+from naiad.server.forwarding import HeaderForwarding
 from naiad.server.http.exchange import JSON, Exchange
 from naiad.server.http.handlers.generated import EVENTS, Encoded, EventStream, OneObject, encode, is_slow_to_encode
 from naiad.server.http.handlers.unknown_model import look_up
@@ -34,13 +35,25 @@ _STREAM = _Form(EVENTS, encode_event, EventStream)
 
 
 class GenerateHandlers:
-    """Answers requests of the generate extension; `max_input_bytes` is Triton's `--http-max-input-size`."""
+    """Answers requests of the generate extension.
 
-    def __init__(self, dataplane: DataPlane, slow_work: SlowWork, tracer: Tracer, max_input_bytes: int) -> None:
+    `max_input_bytes` is Triton's `--http-max-input-size`. `forwarding` hands headers to the model, which Triton leaves
+    out here.
+    """
+
+    def __init__(
+        self,
+        dataplane: DataPlane,
+        slow_work: SlowWork,
+        tracer: Tracer,
+        max_input_bytes: int,
+        forwarding: HeaderForwarding | None,
+    ) -> None:
         self._dataplane = dataplane
         self._tracer = tracer
         self._slow_work = slow_work
         self._max_input_bytes = max_input_bytes
+        self._forwarding = forwarding
 
     def generate(self, exchange: Exchange, name: str, version: str) -> None:
         """Answer with one JSON object."""
@@ -64,6 +77,8 @@ class GenerateHandlers:
             submit(decode())
 
     def _submit(self, exchange: Exchange, model: Model, form: _Form, request: InferRequest) -> None:
+        if self._forwarding is not None:
+            request = self._forwarding.add_to(request, exchange.head.fields)
         if model.is_decoupled:
             several = form.several(exchange, self._slow_work)
             several.ticket = ticket = self._dataplane.infer(model, request, several.on_response, exchange.trace)

@@ -19,6 +19,7 @@ from naiad.protocol.rest import (
 from naiad.protocol.timing_fields import REQUEST_FIELD, asks_for_timing, timing_fields
 from naiad.requests import InferResponse, RequestTiming
 from naiad.server.bodies import BodyBudget, BodyBuffer
+from naiad.server.forwarding import HeaderForwarding
 from naiad.server.http.compression import compress, decompress, request_coding, response_coding
 from naiad.server.http.exchange import JSON, TEXT, Exchange
 from naiad.server.http.handlers.unknown_model import look_up
@@ -51,7 +52,7 @@ class InferenceHandlers:
     """Answers inference requests.
 
     Tensors may be in `regions`. Decompressed bodies count against `budget`; `max_input_bytes` is Triton's
-    `--http-max-input-size`.
+    `--http-max-input-size`. `forwarding` hands headers to the model.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class InferenceHandlers:
         budget: BodyBudget,
         tracer: Tracer,
         max_input_bytes: int,
+        forwarding: HeaderForwarding | None,
     ) -> None:
         self._dataplane = dataplane
         self._regions = regions
@@ -69,6 +71,7 @@ class InferenceHandlers:
         self._budget = budget
         self._tracer = tracer
         self._max_input_bytes = max_input_bytes
+        self._forwarding = forwarding
 
     def infer(self, exchange: Exchange, name: str, version: str) -> None:
         """Handle one request."""
@@ -131,6 +134,8 @@ class InferenceHandlers:
         encodings, request = decoded.encodings, decoded.request
         if asks_for_timing(exchange.head.headers.get(_TIMING_HEADER)):
             request = request._replace(wants_timing=True)
+        if self._forwarding is not None:
+            request = self._forwarding.add_to(request, exchange.head.fields)
         shared = SharedOutputs(self._regions, encodings.shared) if encodings.shared else None
         answer = _Answer(exchange, call.model, encodings, shared, self._slow_work)
         ticket = self._dataplane.infer(call.model, request, answer.on_response, exchange.trace)
