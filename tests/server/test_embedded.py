@@ -286,6 +286,12 @@ class TestStream:
         answer = server.infer("parameters", {}, parameters={"a": 1})
         assert (answer.parameters, answer.output("OUTPUT0").tolist()) == ({"a": 1}, [b'{"a":1}'])
 
+    def test_what_is_open_is_finished_when_the_server_stops(self, server: naiad.Server) -> None:
+        responses = server.stream("repeat", repeated(*range(10), delay_ms=10))
+        assert next(responses).output("OUT").tolist() == [0]
+        server.stop()
+        assert [response.output("OUT").tolist() for response in responses] == [[n] for n in range(1, 10)]
+
     def test_stopping_the_server_ends_what_is_open(self, repository: Path) -> None:
         write(repository, "repeat", f'backend: "builtin" {_parameter("kind", "repeat")}')
         options = {"http_port": 0, "grpc_port": 0, "metrics_port": 0, "exit_timeout_secs": 0}

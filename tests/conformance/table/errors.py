@@ -39,6 +39,7 @@ def _errors() -> Iterator[Case]:
     yield Case(
         "infer: a version that didn't load", infer("broken/versions/1", as_json("INPUT0", "FP32", [1], [1])), 503
     )
+    yield Case("infer: a decoupled model", infer("repeat", as_json("IN", "INT32", [1], [1])), 501)
     yield Case("infer: a model that fails", infer("failing", as_json("INPUT0", "FP32", [1], [1])), 500)
     named: tuple[tuple[str, dict[str, Any]], ...] = (("", {}), (" with an id", {"id": "mine"}))
     for prefix, identifier in named:

@@ -6,6 +6,7 @@ import gc
 import gzip
 import json
 import logging
+import weakref
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, cast
@@ -531,13 +532,52 @@ class TestGenerate:
 
         asyncio.run(scenario())
 
+    @pytest.mark.parametrize("ends", [LAST, InternalError("worst"), None], ids=["well", "badly", "cancelled"])
+    @pytest.mark.parametrize("path", ["generate", "generate_stream"])
+    def test_a_request_that_has_ended_is_let_go_of(
+        self, api: Api, path: str, ends: InferResponse | NaiadError | None
+    ) -> None:
+        model = self.decoupled(api)
+
+        async def scenario() -> None:
+            exchange = api.open("POST", f"/v2/models/m/{path}", b'{"IN":3}')
+            exchange.run(api.handler, exchange)
+            assert model.on_response is not None
+            taker = weakref.ref(model.on_response.__self__)  # type: ignore[attr-defined]
+            gc.disable()
+            try:
+                model.on_response(part(1))
+                if ends is None:
+                    exchange.cancel()
+                else:
+                    model.on_response(ends)
+                model.on_response = None
+                assert taker() is None
+            finally:
+                gc.enable()
+
+        asyncio.run(scenario())
+
     def test_large_events_are_written_in_a_thread_and_keep_their_place(self, api: Api) -> None:
-        model = self.decoupled(api, part(*[0.5] * 70_000), part(1), part(*[0.25] * 70_000), LAST)
-        answer = api.ask("POST", "/v2/models/m/generate_stream", b'{"IN":3}')
+        model = self.decoupled(api)
+
+        async def scenario() -> Answer:
+            exchange = api.open("POST", "/v2/models/m/generate_stream", b'{"IN":3}')
+            exchange.run(api.handler, exchange)
+            assert model.on_response is not None
+            model.on_response(part(*[0.5] * 70_000))
+            assert model.held_back[-1] is True
+            for response in (part(1), part(*[0.25] * 70_000)):
+                model.on_response(response)
+            while model.held_back[-1]:  # noqa: ASYNC110 - what is waited for is in a thread
+                await asyncio.sleep(0.001)
+            model.on_response(LAST)
+            assert api._answer is not None
+            return await asyncio.wait_for(api._answer, 5)
+
+        answer = asyncio.run(scenario())
         events = [json.loads(event.removeprefix("data: ")) for event in answer.body.decode().split("\n\n")[:-1]]
         assert [event["OUT"] for event in events] == [[0.5] * 70_000, 1.0, [0.25] * 70_000]
-        assert True in model.held_back
-        assert model.held_back[-1] is False
 
     def test_a_decoupled_model_waits_while_its_client_does_not_read(self, api: Api) -> None:
         model = self.decoupled(api, part(1))

@@ -120,6 +120,7 @@ class Exchange(Asker):
             if responder is not None:
                 responder.cut(self)
             return
+        self.on_full = None
         self.respond(error.http_status, headers, (encode_error(str(error)),))
 
     def cancel(self) -> None:

@@ -81,9 +81,7 @@ class GenerateHandlers:
             request = self._forwarding.add_to(request, exchange.head.fields)
         if model.is_decoupled:
             several = form.several(exchange, self._slow_work)
-            several.ticket = ticket = self._dataplane.infer(model, request, several.on_response, exchange.trace)
-            if exchange.waiting:
-                exchange.on_cancel = ticket.cancel
+            several.begin(self._dataplane.infer(model, request, several.on_response, exchange.trace))
             return
         ticket = self._dataplane.infer(model, request, partial(self._on_response, exchange, form), exchange.trace)
         if exchange.waiting:

@@ -4,6 +4,7 @@
 May import `protocol`, `errors`, `requests`, the data plane's `Ticket` and its neighbours.
 """
 
+from abc import ABC, abstractmethod
 from collections import deque
 from functools import partial
 from typing import NamedTuple
@@ -37,11 +38,11 @@ class Encoded(NamedTuple):
 
 def encode(response: InferResponse | NaiadError) -> Encoded:
     """Write a response, also one that is an error or cannot be written; runs on the loop or in a thread."""
+    if isinstance(response, NaiadError):
+        return Encoded(_FAILED, encode_error(str(response)))
+    if response.error is not None:
+        return Encoded(_FAILED, encode_error(str(response.error)))
     try:
-        if isinstance(response, NaiadError):
-            raise response
-        if response.error is not None:
-            raise response.error
         return Encoded(200, encode_generate(response))
     except NaiadError as error:
         return Encoded(_FAILED, encode_error(str(error)))
@@ -64,30 +65,58 @@ def is_last(response: InferResponse | NaiadError) -> bool:
     return isinstance(response, NaiadError) or response.final
 
 
-class OneObject:
-    """The only response of a decoupled model; several, or none, are an error under the status of the first."""
+class Taker(ABC):
+    """Takes the responses to one request of an exchange.
+
+    Lets go of its ticket at the end: it holds the request, which holds this, and so a body under the budget.
+    """
 
     def __init__(self, exchange: Exchange, slow_work: SlowWork) -> None:
-        self.ticket: Ticket | None = None
         self._exchange = exchange
         self._slow_work = slow_work
-        self._first: InferResponse | NaiadError | None = None
+        self._ticket: Ticket | None = None
+        self._has_all = False
+
+    def begin(self, ticket: Ticket) -> None:
+        """Note what the request is known by, unless it has had its last response already."""
+        if self._exchange.waiting and not self._has_all:
+            self._ticket = ticket
+            self._exchange.on_cancel = self._withdraw
 
     def on_response(self, response: InferResponse | NaiadError) -> None:
-        """Take a response; answer when it is clear that it was the only one, or that it was not."""
+        """Take a response, if the client is still there."""
+        if is_last(response):
+            self._has_all, self._ticket = True, None
         if self._exchange.waiting:
             self._exchange.run(self._take, response)
 
+    @abstractmethod
     def _take(self, response: InferResponse | NaiadError) -> None:
+        """Take a response; what this raises becomes the exchange's answer."""
+
+    def _withdraw(self) -> None:
+        ticket, self._ticket = self._ticket, None
+        if ticket is not None:
+            ticket.cancel()
+
+
+class OneObject(Taker):
+    """The only response of a decoupled model; several, or none, are an error under the status of the first."""
+
+    def __init__(self, exchange: Exchange, slow_work: SlowWork) -> None:
+        super().__init__(exchange, slow_work)
+        self._first: InferResponse | NaiadError | None = None
+
+    def _take(self, response: InferResponse | NaiadError) -> None:
+        """Answer when it is clear that a response was the only one, or that it was not."""
         first = self._first
         if not is_nothing(response):
             if first is not None:
                 self._refuse(first)
-                if self.ticket is not None:
-                    self.ticket.cancel()
+                self._withdraw()
                 return
             self._first = first = response
-        if not is_last(response):
+        if not self._has_all:
             return
         if first is None:
             self._refuse(None)
@@ -104,38 +133,28 @@ class OneObject:
         self._exchange.respond(encoded.status, JSON, (encoded.text,))
 
 
-class EventStream:
+class EventStream(Taker):
     """An event for each response, in their order, under the status of the first.
 
     The model waits while the client leaves events unread, and while a large one is being written.
     """
 
     def __init__(self, exchange: Exchange, slow_work: SlowWork) -> None:
-        self._exchange = exchange
-        self._slow_work = slow_work
-        self._ticket: Ticket | None = None
+        super().__init__(exchange, slow_work)
         self._waiting: deque[InferResponse | NaiadError] = deque()
         self._is_full = False
         self._is_encoding = False
         exchange.on_full = self._on_full
 
-    @property
-    def ticket(self) -> Ticket | None:
-        """The request; None until it is submitted."""
-        return self._ticket
-
-    @ticket.setter
-    def ticket(self, ticket: Ticket) -> None:
-        self._ticket = ticket
+    def begin(self, ticket: Ticket) -> None:
+        """Note what the request is known by, unless it has had its last response already."""
+        super().begin(ticket)
         self._regulate()
 
-    def on_response(self, response: InferResponse | NaiadError) -> None:
-        """Take a response."""
-        if not self._exchange.waiting:
-            return
+    def _take(self, response: InferResponse | NaiadError) -> None:
         self._waiting.append(response)
         if not self._is_encoding:
-            self._exchange.run(self._send_waiting)
+            self._send_waiting()
 
     def _send_waiting(self) -> None:
         while self._waiting:
