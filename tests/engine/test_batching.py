@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The dynamic batcher's decisions, as values."""
 
+import pytest
+from google.protobuf import text_format
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -90,3 +92,34 @@ def test_a_batch_is_a_compatible_run_from_the_front_within_the_limit(
     assert sum(pending.bound.rows for pending in batch) <= 8
     assert len({pending.bound.batch_key for pending in batch}) <= 1
     assert plan.take or 0 < plan.wait_ns <= delay_ns
+
+
+def test_instances_that_share_a_cpu_take_their_share_of_what_waits() -> None:
+    policy = DynamicBatching(4, frozenset({4}), sharing=2)
+    assert policy.plan(waiting(1), 0) == Plan(1)
+    assert policy.plan(waiting(1, 1), 0) == Plan(1)
+    assert policy.plan(waiting(1, 1, 1), 0) == Plan(2)
+    assert policy.plan(waiting(*[1] * 20), 0) == Plan(4)
+
+
+def test_a_share_is_one_batch_all_the_same() -> None:
+    policy = DynamicBatching(4, frozenset({4}), sharing=2)
+    assert policy.plan(waiting(3, 3, 3, 3), 0) == Plan(1)
+    assert policy.plan(waiting(1) + waiting(1, 1, 1, key="b"), 0) == Plan(1)
+
+
+@pytest.mark.parametrize(
+    ("groups", "batching", "sharing"),
+    [
+        ("instance_group { count: 3 kind: KIND_CPU }", "", 3),
+        ("instance_group { count: 1 kind: KIND_CPU } instance_group { count: 1 kind: KIND_CPU }", "", 2),
+        ("instance_group { count: 2 kind: KIND_GPU gpus: [ 0 ] }", "", 1),
+        ("instance_group { count: 1 kind: KIND_CPU } instance_group { count: 1 kind: KIND_GPU gpus: [ 0 ] }", "", 1),
+        ("instance_group { count: 2 kind: KIND_CPU }", "preferred_batch_size: 8", 2),
+        ("instance_group { count: 2 kind: KIND_CPU }", "preferred_batch_size: [ 4, 8 ]", 1),
+        ("instance_group { count: 2 kind: KIND_CPU }", "max_queue_delay_microseconds: 100", 1),
+    ],
+)
+def test_only_cpu_instances_of_a_config_silent_on_batch_sizes_share(groups: str, batching: str, sharing: int) -> None:
+    config = text_format.Parse(f"max_batch_size: 8 {groups} dynamic_batching {{ {batching} }}", ModelConfig())
+    assert DynamicBatching.from_config(config).sharing == sharing
