@@ -20,7 +20,6 @@ from naiad.shm.regions import Regions
 
 _NOT_CONTROLLED = "models are loaded and unloaded on request in a mode that is not there yet"
 _NO_GPU = "there is no GPU whose memory could be registered"
-_NO_TRACES = "there are no traces yet"
 _SERVICE = "/inference.GRPCInferenceService"
 
 NEVER_WELL = {
@@ -29,14 +28,9 @@ NEVER_WELL = {
     "POST /v2/repository/{repository}/models/{model}/load": "Triton has no names of repositories",
     "POST /v2/repository/{repository}/models/{model}/unload": "Triton has no names of repositories",
     "POST /v2/cudasharedmemory[/region/{region}]/register": _NO_GPU,
-    "GET /v2/models/{model}/trace/setting": _NO_TRACES,
-    "POST /v2/models/{model}/trace/setting": _NO_TRACES,
-    "GET /v2/trace/setting": _NO_TRACES,
-    "POST /v2/trace/setting": _NO_TRACES,
     f"{_SERVICE}/RepositoryModelLoad": _NOT_CONTROLLED,
     f"{_SERVICE}/RepositoryModelUnload": _NOT_CONTROLLED,
     f"{_SERVICE}/CudaSharedMemoryRegister": _NO_GPU,
-    f"{_SERVICE}/TraceSetting": _NO_TRACES,
 }
 """What no case can see answered well, and why."""
 
@@ -44,14 +38,10 @@ ONLY_REFUSED = {
     "GET /v2": "the server can always be described",
     "GET /v2/models/stats": "there are always statistics, if of no model",
     "GET /v2/logging": "there are always settings",
+    "GET /v2/trace/setting": "there are always settings",
     "POST /v2/cudasharedmemory[/region/{region}]/register": "a Triton built for GPUs says otherwise what is wrong",
     "POST /v2/cudasharedmemory[/region/{region}]/unregister": "to forget what is not there is no error",
     "POST /v2/systemsharedmemory[/region/{region}]/unregister": "to forget what is not there is no error",
-    "GET /v2/models/{model}/trace/setting": _NO_TRACES,
-    "POST /v2/models/{model}/trace/setting": _NO_TRACES,
-    "GET /v2/trace/setting": _NO_TRACES,
-    "POST /v2/trace/setting": _NO_TRACES,
-    f"{_SERVICE}/TraceSetting": _NO_TRACES,
 }
 """What fails only for those who are not let in, and why."""
 
