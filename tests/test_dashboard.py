@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from naiad.options import MetricsSettings
+from naiad.telemetry.gpus import FIGURES, GpuUsage
 from naiad.telemetry.machine import MachineUsage
 from naiad.telemetry.metrics import render
 from naiad.telemetry.statistics import StatisticsRecorder
@@ -27,7 +28,9 @@ def board() -> Any:
 def exported() -> dict[str, set[str]]:
     """The names of all samples that a server can export, with the names of their labels."""
     settings = MetricsSettings(histogram_latencies=True, summary_latencies=True)
-    text = render([StatisticsRecorder(settings).snapshot("m", "1", 0)], settings, MachineUsage(0.5, 2, 1)).decode()
+    models = [StatisticsRecorder(settings).snapshot("m", "1", 0)]
+    gpus = [GpuUsage("GPU-1", dict.fromkeys(FIGURES, 1.0))]
+    text = render(models, settings, MachineUsage(0.5, 2, 1), gpus).decode()
     samples = [line.rpartition(" ")[0] for line in text.splitlines() if not line.startswith("#")]
     return {sample.partition("{")[0]: set(re.findall(r'(\w+)="', sample)) for sample in samples}
 

@@ -29,7 +29,7 @@ BASE = {
     "tritonclient",
     "uvloop",
 }
-EXTRAS = {"yolo", "opentelemetry", "dev"}
+EXTRAS = {"yolo", "opentelemetry", "gpu", "dev"}
 COPYLEFT = {"ultralytics", "ultralytics-thop", "ultralytics-platform"}
 
 

@@ -56,7 +56,6 @@ LATER_FLAGS: Mapping[str, LaterFlag] = {
         *_later("trying to load again", "model-load-retry-count", accepted=("0",)),
         *_later("model namespacing", "model-namespacing", accepted=_OFF, advice="give every model its own name"),
         *_later("peer access between GPUs", "enable-peer-access", accepted=_OFF),
-        *_later("metrics of the GPUs", "allow-gpu-metrics", accepted=_OFF),
         *_later("loading Triton's shared libraries", "backend-directory", advice=_NO_SHARED_LIBRARIES),
         *_later("a repository agent", "repoagent-directory"),
         *_later("the response cache", "cache-config", "cache-directory"),

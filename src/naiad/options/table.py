@@ -321,8 +321,12 @@ class ServerOptions:
     allow_cpu_metrics: bool = _option(
         True, Flag("Metrics", "Tell how busy the machine's CPUs are and its memory is full.")
     )
+    allow_gpu_metrics: bool = _option(
+        True,
+        Flag("Metrics", "Tell the same of NVIDIA GPUs, and their power; needs a driver and pip install 'naiad[gpu]'."),
+    )
     metrics_interval_ms: int = _option(
-        2000, Flag("Metrics", "How often the CPUs are asked for that.", unit="ms", minimum=1, maximum=MAX_INT)
+        2000, Flag("Metrics", "How often the CPUs and GPUs are asked for that.", unit="ms", minimum=1, maximum=MAX_INT)
     )
     metrics_config: tuple[str, ...] = _option(
         (),

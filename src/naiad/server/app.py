@@ -31,12 +31,14 @@ from naiad.server.http.handlers.metrics import metrics_handler
 from naiad.server.http.listener import HttpServer
 from naiad.server.http.routes import inference_api
 from naiad.server.http.settings import http_settings
+from naiad.server.machine_watch import MachineWatch
 from naiad.server.memory import IdleTrimmer
 from naiad.server.slow_work import SlowWork
 from naiad.server.tracing import Tracing
 from naiad.shm.regions import Regions
 from naiad.snapshots import IndexEntry, LogSettings, ServerMetadata
 from naiad.telemetry import metrics
+from naiad.telemetry.gpus import GpuMonitor
 from naiad.telemetry.logs import ServerLog
 from naiad.telemetry.machine import MachineMonitor
 from naiad.vision.metadata import inject_metadata
@@ -97,8 +99,9 @@ class App:
         self._tracing = Tracing(options.trace_options, options.id)
         tracer = self._tracing.tracer
         self._trimmer = IdleTrimmer(budget)
-        self._machine = MachineMonitor()
-        self._machine_timer: asyncio.TimerHandle | None = None
+        self._machine = MachineMonitor() if options.allow_cpu_metrics else None
+        self._gpus = GpuMonitor() if options.allow_gpu_metrics else None
+        self._machine_watch = MachineWatch(self._machine, self._gpus, options.metrics_interval_ms / 1e3)
         api = inference_api(
             self.dataplane,
             regions,
@@ -190,8 +193,7 @@ class App:
             )
         if options.allow_metrics:
             await self._metrics.start(options.effective_metrics_address, options.metrics_port)
-            if options.allow_cpu_metrics:
-                self._watch_machine()
+            self._machine_watch.start()
         self._trimmer.start()
         self.report = await self._catalog.load_all()
         if self.report.failed():
@@ -218,8 +220,7 @@ class App:
         self._slow_work.close()
         await asyncio.to_thread(self._tracing.close, _WRITING_TRACES_S)
         self._trimmer.stop()
-        if self._machine_timer is not None:
-            self._machine_timer.cancel()
+        self._machine_watch.stop()
         return await closing and in_time
 
     async def _count_down(self, deadline_s: float) -> None:
@@ -230,13 +231,9 @@ class App:
                 _log.info("Timeout %d: Found %d active %s connections", left, server.connection_count, name)
 
     def _render_metrics(self) -> bytes:
-        return metrics.render(self.dataplane.statistics(), self._metrics_settings, self._machine.usage)
-
-    def _watch_machine(self) -> None:
-        """Sample the machine's figures now and at every interval."""
-        self._machine.sample()
-        interval_s = self.options.metrics_interval_ms / 1e3
-        self._machine_timer = asyncio.get_running_loop().call_later(interval_s, self._watch_machine)
+        machine = None if self._machine is None else self._machine.usage
+        gpus = () if self._gpus is None else self._gpus.usage
+        return metrics.render(self.dataplane.statistics(), self._metrics_settings, machine, gpus)
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:

@@ -7,12 +7,13 @@ Triton ask for the names without it.
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 from naiad.options import MetricsSettings
 from naiad.snapshots import ModelStatistics
+from naiad.telemetry.gpus import GpuUsage
 from naiad.telemetry.machine import MachineUsage
 
 Labels = Mapping[str, str]
@@ -196,14 +197,31 @@ MACHINE_METRICS: Mapping[str, tuple[str, Callable[[MachineUsage], float]]] = {
 }
 """Gauges of the machine: name → help and value."""
 
+GPU_METRICS: Mapping[str, tuple[str, str, str]] = {
+    "nv_gpu_utilization": ("gauge", "GPU utilization rate [0.0 - 1.0)", "utilization"),
+    "nv_gpu_memory_total_bytes": ("gauge", "GPU total memory, in bytes", "memory_total_bytes"),
+    "nv_gpu_memory_used_bytes": ("gauge", "GPU used memory, in bytes", "memory_used_bytes"),
+    "nv_gpu_power_usage": ("gauge", "GPU power usage in watts", "power_usage_w"),
+    "nv_gpu_power_limit": ("gauge", "GPU power management limit in watts", "power_limit_w"),
+    "nv_energy_consumption": (
+        "counter",
+        "GPU energy consumption in joules since the Triton Server started",
+        "energy_j",
+    ),
+}
+"""Families with a sample for each GPU, labelled `gpu_uuid`: name → type, help, and which of its figures it is."""
+
 _LAST_LABELS = frozenset(("quantile", "le"))
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_]")
 
 
 def render(
-    models: Sequence[ModelStatistics], settings: MetricsSettings | None = None, machine: MachineUsage | None = None
+    models: Sequence[ModelStatistics],
+    settings: MetricsSettings | None = None,
+    machine: MachineUsage | None = None,
+    gpus: Sequence[GpuUsage] = (),
 ) -> bytes:
-    """Return the metrics of `models` and of the `machine` in the Prometheus text format.
+    """Return the metrics of `models`, of the `machine` and of its `gpus` in the Prometheus text format.
 
     Labels come in alphabetical order, but `quantile` and `le` come last, as Triton's do.
     """
@@ -222,7 +240,18 @@ def render(
     if machine is not None:
         for name, (description, value_of) in MACHINE_METRICS.items():
             lines += (f"# HELP {name} {description}", f"# TYPE {name} gauge", f"{name} {_number(value_of(machine))}")
+    lines += _of_gpus(gpus)
     return ("\n".join(lines) + "\n").encode()
+
+
+def _of_gpus(gpus: Sequence[GpuUsage]) -> Iterator[str]:
+    for name, (kind, description, figure) in GPU_METRICS.items():
+        told = [gpu for gpu in gpus if figure in gpu.figures]
+        if told:
+            yield f"# HELP {name} {description}"
+            yield f"# TYPE {name} {kind}"
+        for gpu in told:
+            yield f"{name}{_labels({'gpu_uuid': gpu.uuid})} {_number(gpu.figures[figure])}"
 
 
 def _of_model(model: ModelStatistics) -> Labels:
