@@ -42,9 +42,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 
 
 def _run(tool: str, server: Serving, protocol: str, model: str, *flags: str) -> "subprocess.CompletedProcess[str]":
-    """Measure for three windows of a tenth of a second, whatever they differ by."""
+    """Measure for three windows of a quarter of a second, whatever they differ by."""
     address = server.http if protocol == "http" else server.grpc
-    command = [tool, "-m", model, "-i", protocol, "-u", address, "-p", "100", "-r", "3", "-s", "999", *flags]
+    command = [tool, "-m", model, "-i", protocol, "-u", address, "-p", "250", "-r", "3", "-s", "999", *flags]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
