@@ -12,11 +12,11 @@ import pytest
 from tests.conformance import test_access, test_generate, test_grpc, test_observing, test_shared_memory
 from tests.conformance.test_conformance import TABLE
 from tests.conformance.wire import Request
-from tests.shm.conftest import made_regions
 
 from naiad.server.grpc.services import inference_services
 from naiad.server.http import routes
 from naiad.server.http.router import Route
+from naiad.shm.regions import Regions
 
 _NOT_CONTROLLED = "models are loaded and unloaded on request in a mode that is not there yet"
 _NO_GPU = "there is no GPU whose memory could be registered"
@@ -98,14 +98,14 @@ def http_routes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every method and path of the HTTP port, as the table of routes spells it."""
     monkeypatch.setattr(routes, "Router", lambda table, _: tuple(table))
     nothing = cast(Any, None)
-    table = cast("tuple[Route, ...]", routes.inference_api(nothing, made_regions(allowed=True), *[nothing] * 4))
+    table = cast("tuple[Route, ...]", routes.inference_api(nothing, Regions(allowed=True), *[nothing] * 4))
     return [f"{method} {route.path}" for route in table for method in route.methods.split()]
 
 
 @pytest.fixture
 def grpc_methods() -> list[str]:
     """Every method of the gRPC port."""
-    return list(inference_services(cast(Any, None), made_regions(allowed=True), cast(Any, None), cast(Any, None)))
+    return list(inference_services(cast(Any, None), Regions(allowed=True), cast(Any, None), cast(Any, None)))
 
 
 def _is_about(asked: Asked, route: str) -> bool:

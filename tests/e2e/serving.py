@@ -18,14 +18,6 @@ _START_S = 60
 _STOP_S = 60
 
 
-def shared_memory_of(pid: int) -> str:
-    """Return the shared memory that a process has mapped or opened."""
-    process = Path(f"/proc/{pid}")
-    opened = [str(one.readlink()) for one in (process / "fd").iterdir() if one.is_symlink()]
-    held = (process / "maps").read_text(encoding="utf-8").splitlines() + opened
-    return "\n".join(line for line in held if "/dev/shm/" in line)
-
-
 @dataclass(frozen=True, slots=True)
 class Serving:
     """A running server process."""

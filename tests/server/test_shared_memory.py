@@ -10,7 +10,6 @@ import grpc
 import pytest
 from tests.server.grpc.serving import WAIT_S, served
 from tests.server.responders import AnswersWhole
-from tests.shm.conftest import made_regions
 from tritonclient.grpc import service_pb2_grpc
 
 from naiad.config.proto import service_pb2 as pb
@@ -19,6 +18,7 @@ from naiad.protocol.http1 import Headers
 from naiad.protocol.http1_head import Limits, parse_head
 from naiad.server.http.exchange import Buffers, Exchange
 from naiad.server.http.handlers.shared_memory import SharedMemoryHandlers
+from naiad.shm.regions import Regions
 
 SIZE = 4096
 
@@ -50,7 +50,7 @@ def ask(handler: Callable[[Exchange, str], None], region: str = "", body: bytes 
 
 
 def test_over_http(key: str) -> None:
-    handlers = SharedMemoryHandlers(made_regions(allowed=True))
+    handlers = SharedMemoryHandlers(Regions(allowed=True))
     asked = json.dumps({"key": key, "offset": 16, "byte_size": 64}).encode()
     told = [{"name": "r", "key": key, "offset": 16, "byte_size": 64}]
     assert ask(handlers.register, "r", asked) == (200, None)
@@ -70,7 +70,7 @@ def test_over_http(key: str) -> None:
 
 
 def test_over_grpc(key: str) -> None:
-    with served(regions=made_regions(allowed=True)) as serving, grpc.insecure_channel(serving.address) as channel:
+    with served(regions=Regions(allowed=True)) as serving, grpc.insecure_channel(serving.address) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
 
         def call(method: str, **fields: Any) -> Any:

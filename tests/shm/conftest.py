@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A shared memory object as a client makes it, and regions as a server has them."""
+"""A shared memory object as a client makes it."""
 
 from collections.abc import Iterator
-from functools import partial
 from multiprocessing.shared_memory import SharedMemory
 from typing import NamedTuple
 
 import pytest
-
-from naiad.server.bodies import BodyBudget, admitted
-from naiad.shm.regions import Regions
 
 OBJECT_BYTES = 3 * 4096
 
@@ -19,11 +15,6 @@ class Shared(NamedTuple):
 
     name: str
     buf: memoryview
-
-
-def made_regions(*, allowed: bool, budget: BodyBudget | None = None) -> Regions:
-    """Return regions as a server has them; what is read of them is charged to `budget`."""
-    return Regions(allowed=allowed, receive=partial(admitted, budget or BodyBudget()))
 
 
 @pytest.fixture

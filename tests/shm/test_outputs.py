@@ -3,7 +3,7 @@
 
 import numpy as np
 import pytest
-from tests.shm.conftest import Shared, made_regions
+from tests.shm.conftest import Shared
 
 from naiad.errors import InternalError, NotFoundError
 from naiad.requests import InferResponse, OutputTensor, SharedMemoryRange
@@ -14,7 +14,7 @@ from naiad.tensors import Array
 
 @pytest.fixture
 def regions(shared: Shared) -> Regions:
-    made = made_regions(allowed=True)
+    made = Regions(allowed=True)
     made.register("r", shared.name, 0, 64)
     return made
 

@@ -148,14 +148,7 @@ class ServerOptions:
         64 * 2**10, Flag("HTTP", "Largest request line and headers.", unit="bytes", minimum=1024, tritons=False)
     )
     http_max_bytes_in_flight: int = _option(
-        2**30,
-        Flag(
-            "HTTP",
-            "Most bytes of request bodies held at a time, and of inputs in shared memory.",
-            unit="bytes",
-            minimum=1,
-            tritons=False,
-        ),
+        2**30, Flag("HTTP", "Most bytes of request bodies held at a time.", unit="bytes", minimum=1, tritons=False)
     )
     http_read_timeout_secs: int = _option(
         60,

@@ -19,7 +19,7 @@ from naiad.repository.catalog import Catalog, LoadReport
 from naiad.repository.loading import Loader
 from naiad.repository.scan import check_repositories, objection_to_emptiness
 from naiad.server.access import GRPC_LOCK_PREFIX, ApiKeys, locks, read_api_keys
-from naiad.server.bodies import BodyBudget, admitted
+from naiad.server.bodies import BodyBudget
 from naiad.server.credentials import grpc_tls, http_tls
 from naiad.server.forwarding import header_forwarding
 from naiad.server.grpc import authorization as grpc_authorization
@@ -93,8 +93,8 @@ class App:
         self.dataplane = DataPlane(
             self._catalog, ServerMetadata(options.id, __version__, _extensions(options)), options.max_requests_in_flight
         )
+        regions = Regions(allowed=options.allow_client_shm)
         settings, budget = http_settings(options), BodyBudget(options.http_max_bytes_in_flight)
-        regions = Regions(allowed=options.allow_client_shm, receive=functools.partial(admitted, budget))
         self._slow_work = SlowWork()
         self._tracing = Tracing(options.trace_options, options.id)
         tracer = self._tracing.tracer

@@ -152,17 +152,6 @@ class BodyBuffer:
         self._array, self._view = array, view
 
 
-def admitted(budget: BodyBudget, size_bytes: int) -> BodyBuffer:
-    """Return where `size_bytes` bytes of a request go that come another way than in its body, such as shared memory.
-
-    Raises:
-        HttpError: they could never fit into the budget.
-        UnavailableError: they don't fit now.
-    """
-    budget.admit(size_bytes)
-    return BodyBuffer(budget, size_bytes)
-
-
 def _allocate(size_bytes: int, align_at: int) -> tuple[np.ndarray[tuple[int], np.dtype[np.uint8]], memoryview]:
     """Return untouched memory, and the view of `size_bytes` of it whose byte `align_at` is aligned."""
     array = np.empty(size_bytes + _ALIGNMENT_BYTES, np.uint8)

@@ -12,9 +12,9 @@ from naiad.tensors import Array, encode_bytes
 
 
 class SharedOutputs:
-    """Where the outputs of one request go, even if a region is unregistered meanwhile."""
+    """Where the outputs of one request go: views, so that a region that is unregistered meanwhile stays mapped."""
 
-    __slots__ = ("_places",)
+    __slots__ = ("_views",)
 
     def __init__(self, regions: Regions, places: Mapping[str, SharedMemoryRange]) -> None:
         """Find the places of the outputs, by name.
@@ -22,25 +22,25 @@ class SharedOutputs:
         Raises:
             NaiadError: as `Regions.writable`.
         """
-        self._places = {name: regions.writable(place) for name, place in places.items()}
+        self._views = {name: regions.writable(place) for name, place in places.items()}
 
     def write(self, response: InferResponse) -> None:
         """Copy the outputs that have a place into it.
 
         Raises:
-            InternalError: an output is larger than its place (Triton's text), or cannot be written there.
+            InternalError: an output is larger than its place (Triton's text).
         """
         for name, datatype, _, data in response.outputs:
-            place = self._places.get(name)
-            if place is None:
+            view = self._views.get(name)
+            if view is None:
                 continue
             raw = _raw(data, datatype)
-            if len(raw) > place.size_bytes:
+            if len(raw) > len(view):
                 raise InternalError(
-                    f"shared memory size specified with the request for output '{name}' ({place.size_bytes} bytes) "
-                    f"should be at least {len(raw)} bytes to hold the results"
+                    f"shared memory size specified with the request for output '{name}' ({len(view)} bytes) should be "
+                    f"at least {len(raw)} bytes to hold the results"
                 )
-            place.write(raw)
+            view[: len(raw)] = raw
 
 
 def _raw(data: Array, datatype: str) -> memoryview | bytes:

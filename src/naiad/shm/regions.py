@@ -1,28 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """System shared memory: POSIX shared memory objects that clients register under a name.
 
-Mirrors Triton's system shared memory extension. An object is opened once, when it is registered, and closed when it is
-unregistered and no request needs it any more. It is read and written through its descriptor, never mapped: a client
-may cut its object short at any moment, and to touch what was cut off a mapping would end this process, as it ends
-Triton. So the kernel copies, and tells how far it came. That is one copy of each input, which a mapping would save.
-Systems whose shared memory can only be mapped, such as macOS, get an error.
+Mirrors Triton's system shared memory extension. A region is mapped once, when it is registered, and unmapped when it
+is unregistered and nothing looks at it any more: every view keeps the mapping it is a view of.
 
-Only clients that are trusted should be allowed this: they may register any object that this process may open.
+Only clients that are trusted should be allowed this. They may register any object that this process may open, and one
+that cuts an object short at the moment when a request reads it ends this process, as it would end Triton.
 """
 
+import mmap
 import os
 import stat
-from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
-from naiad.errors import (
-    AlreadyExistsError,
-    InternalError,
-    InvalidArgumentError,
-    NaiadError,
-    NotFoundError,
-    UnsupportedError,
-)
+from naiad.errors import AlreadyExistsError, InternalError, InvalidArgumentError, NotFoundError, UnsupportedError
 from naiad.requests import SharedMemoryRange
 from naiad.snapshots import SharedMemoryRegion
 
@@ -30,90 +21,30 @@ _RESERVED_PREFIX: Final = "triton_python_backend_shm_region_"
 """Triton keeps clients away from what its own worker processes share."""
 
 
-class Receiver(Protocol):
-    """Memory of a known size that is filled from front to back; `server.bodies.BodyBuffer` is one."""
-
-    def room(self) -> memoryview:
-        """Return where the next bytes go: at least one byte, and none behind the end."""
-
-    def advance(self, count: int, /) -> None:
-        """Count `count` bytes that were written there; may refuse with an `UnavailableError`."""
-
-    def finish(self) -> memoryview:
-        """Return all of it, to be read only."""
-
-    def discard(self) -> None:
-        """Drop it."""
-
-
-class _Object:
-    """An open shared memory object, called `key`; it is closed when nobody refers to it any more."""
-
-    __slots__ = ("descriptor", "key")
-
-    def __init__(self, key: str, descriptor: int) -> None:
-        self.key = key
-        self.descriptor = descriptor
-
-    def __del__(self) -> None:
-        os.close(self.descriptor)
-
-    def check_size(self, end: int) -> None:
-        """Raise an error if the object ends before byte `end`.
-
-        Raises:
-            InternalError: it does.
-        """
-        if os.fstat(self.descriptor).st_size < end:
-            raise self.too_small()
-
-    def too_small(self) -> InternalError:
-        return InternalError(f"Invalid shared memory region: '{self.key}'")
-
-
-class Place(NamedTuple):
-    """Where an output goes: `size_bytes` bytes from byte `at` of an object, which stays open for it."""
-
-    opened: _Object
-    at: int
-    size_bytes: int
-
-    def write(self, data: memoryview | bytes) -> None:
-        """Copy `data`, no longer than the place, to its beginning.
-
-        Raises:
-            InternalError: the object has become smaller, or the system has no memory for it.
-        """
-        # Writing beyond the end would make the object grow.
-        self.opened.check_size(self.at + len(data))
-        view, at = memoryview(data), self.at
-        try:
-            while view:
-                count = os.pwrite(self.opened.descriptor, view, at)
-                view, at = view[count:], at + count
-        except OSError as error:
-            raise InternalError(
-                f"unable to write into shared memory region: '{self.opened.key}': {error.strerror}"
-            ) from error
-
-
 class _Region(NamedTuple):
-    """A registered region of an object."""
+    """A registered region: bytes `start` to `start + described.size_bytes` of `mapping` (in bytes)."""
 
     described: SharedMemoryRegion
-    opened: _Object
+    mapping: mmap.mmap
+    start: int
+
+    def view(self, offset: int, size_bytes: int) -> memoryview:
+        start = self.start + offset
+        return memoryview(self.mapping)[start : start + size_bytes]
+
+    def is_whole(self) -> bool:
+        """Tell whether the object still is as large as it was; to touch what was cut off would end this process."""
+        return self.mapping.size() >= self.described.offset + self.described.size_bytes
 
 
 class Regions:
     """The regions that clients have registered; `allowed` tells whether they may.
 
-    What is read of them goes into what `receive` makes for so many bytes. Regions are registered and unregistered on
-    one thread; they may be read and written on any.
+    Regions are registered and unregistered on one thread; views may be taken on any.
     """
 
-    def __init__(self, *, allowed: bool, receive: Callable[[int], Receiver]) -> None:
+    def __init__(self, *, allowed: bool) -> None:
         self._allowed = allowed
-        self._receive = receive
         self._regions: dict[str, _Region] = {}
 
     def check_allowed(self) -> None:
@@ -128,7 +59,7 @@ class Regions:
             )
 
     def register(self, name: str, key: str, offset: int, size_bytes: int) -> None:
-        """Open `size_bytes` bytes of the shared memory object `key`, from `offset` on, as region `name`.
+        """Map `size_bytes` bytes of the shared memory object `key`, from `offset` on, as region `name`.
 
         Raises:
             AlreadyExistsError: the name is taken.
@@ -144,11 +75,13 @@ class Regions:
             raise AlreadyExistsError(f"shared memory region '{name}' already in manager")
         described = SharedMemoryRegion(name, key, offset, size_bytes)
         try:
-            opened = _Object(key, _open(key))
+            descriptor = _open(key)
         except (OSError, ValueError):  # ValueError: a zero byte in the key
             raise InternalError(f"Unable to open shared memory region: '{key}'") from None
-        _check_object(described, opened)
-        self._regions[name] = _Region(described, opened)
+        try:
+            self._regions[name] = _map(described, descriptor)
+        finally:
+            os.close(descriptor)  # the mapping has its own
 
     def unregister(self, name: str = "") -> None:
         """Forget a region, or without a name all of them; harmless if there is none.
@@ -176,57 +109,34 @@ class Regions:
         return (region.described,)
 
     def readable(self, place: SharedMemoryRange) -> memoryview:
-        """Return a copy of the bytes at `place`, for reading.
-
-        Raises:
-            InternalError: the shared memory object has become smaller.
-            InvalidArgumentError: they are not all within the region (Triton's texts).
-            NotFoundError: there is no such region (Triton's text).
-            UnavailableError: there is no memory for the copy now.
-        """
-        opened, at, size_bytes = self._find(place)
-        receiver = self._receive(size_bytes)
-        try:
-            end = at + size_bytes
-            while at < end:
-                count = os.preadv(opened.descriptor, (receiver.room(),), at)
-                if not count:
-                    raise opened.too_small()
-                receiver.advance(count)
-                at += count
-        except OSError as error:
-            receiver.discard()
-            raise InternalError(
-                f"unable to read shared memory region: '{opened.key}': {error.strerror}; send the tensor in the request"
-            ) from error
-        except NaiadError:
-            receiver.discard()
-            raise
-        return receiver.finish()
-
-    def writable(self, place: SharedMemoryRange) -> Place:
-        """Return where the bytes at `place` are, for writing.
+        """Return the bytes at `place`, not a copy, for reading.
 
         Raises:
             InternalError: the shared memory object has become smaller.
             InvalidArgumentError: they are not all within the region (Triton's texts).
             NotFoundError: there is no such region (Triton's text).
         """
-        found = self._find(place)
-        found.opened.check_size(found.at + found.size_bytes)
-        return found
+        return self.writable(place).toreadonly()
 
-    def _find(self, place: SharedMemoryRange) -> Place:
+    def writable(self, place: SharedMemoryRange) -> memoryview:
+        """Return the bytes at `place` for writing.
+
+        Raises:
+            InternalError: the shared memory object has become smaller.
+            InvalidArgumentError: they are not all within the region (Triton's texts).
+            NotFoundError: there is no such region (Triton's text).
+        """
         name, offset, size_bytes = place
         region = self._regions.get(name)
         if region is None:
             raise NotFoundError(f"Unable to find shared memory region: '{name}'")
-        described = region.described
-        if not 0 <= offset < described.size_bytes:
+        if not 0 <= offset < region.described.size_bytes:
             raise InvalidArgumentError(f"Invalid offset for shared memory region: '{name}'")
-        if not 0 < size_bytes <= described.size_bytes - offset:
+        if not 0 < size_bytes <= region.described.size_bytes - offset:
             raise InvalidArgumentError(f"Invalid offset + byte size for shared memory region: '{name}'")
-        return Place(region.opened, described.offset + offset, size_bytes)
+        if not region.is_whole():
+            raise InternalError(f"Invalid shared memory region: '{region.described.key}'")
+        return region.view(offset, size_bytes)
 
 
 def _check_key(name: str, key: str) -> None:
@@ -256,13 +166,16 @@ def _open(key: str) -> int:
     return int(shm_open(key, os.O_RDWR, 0))
 
 
-def _check_object(described: SharedMemoryRegion, opened: _Object) -> None:
-    """Refuse what is no shared memory object, or too small for the region; the texts are Triton's."""
-    found = os.fstat(opened.descriptor)
-    refused = f"failed to register shared memory region '{described.name}'"
+def _map(described: SharedMemoryRegion, descriptor: int) -> _Region:
+    name, offset, size_bytes = described.name, described.offset, described.size_bytes
+    found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode):
         raise InternalError(f"Unable to open shared memory region: '{described.key}'")
-    if described.offset + described.size_bytes > found.st_size:
-        raise InvalidArgumentError(f"{refused}: invalid args")
-    if not described.size_bytes:
-        raise InvalidArgumentError(f"{refused}: unable to process address spaceInvalid argument")
+    if offset + size_bytes > found.st_size:
+        raise InvalidArgumentError(f"failed to register shared memory region '{name}': invalid args")
+    if not size_bytes:
+        raise InvalidArgumentError(
+            f"failed to register shared memory region '{name}': unable to process address spaceInvalid argument"
+        )
+    start = offset % mmap.ALLOCATIONGRANULARITY  # mappings begin at whole pages only
+    return _Region(described, mmap.mmap(descriptor, start + size_bytes, offset=offset - start), start)

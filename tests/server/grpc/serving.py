@@ -15,7 +15,6 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from hpack import Decoder
 from tests.protocol.http2.conversation import Frame
-from tests.shm.conftest import made_regions
 from tests.telemetry.traces.conftest import KeptTraces
 
 from naiad.config.proto import ModelConfig
@@ -179,7 +178,7 @@ def served(
     regions: Regions | None = None,
 ) -> Iterator[Served]:
     """Serve until the block ends; nothing may be left in the budget then."""
-    regions = regions or made_regions(allowed=False)
+    regions = regions or Regions(allowed=False)
     serving = Served(settings or GrpcSettings(), budget or BodyBudget(), locks or {}, regions)
     thread = threading.Thread(target=serving.loop.run_forever)
     thread.start()

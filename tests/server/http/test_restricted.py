@@ -6,7 +6,6 @@ from typing import cast
 
 import pytest
 from tests.server.responders import AnswersWhole
-from tests.shm.conftest import made_regions
 
 from naiad.engine.dataplane import DataPlane
 from naiad.options import RESTRICTED_CATEGORIES
@@ -18,6 +17,7 @@ from naiad.server.http.categories import category_of
 from naiad.server.http.exchange import Exchange
 from naiad.server.http.routes import inference_api
 from naiad.server.slow_work import SlowWork
+from naiad.shm.regions import Regions
 from naiad.telemetry.logs import ServerLog
 from naiad.telemetry.traces.tracer import Tracer
 
@@ -54,7 +54,7 @@ class Port(AnswersWhole):
         self.answers: list[tuple[int, bytes]] = []
         locks = {category: Lock(f"Key-{category}", category.encode()) for category in RESTRICTED_CATEGORIES}
         # What gets past a lock fails for want of a data plane; here only that is of interest.
-        dataplane, regions = cast(DataPlane, None), made_regions(allowed=False)
+        dataplane, regions = cast(DataPlane, None), Regions(allowed=False)
         self._router = inference_api(
             dataplane, regions, SlowWork(), BodyBudget(), ServerLog(), cast(Tracer, None), locks=locks
         )

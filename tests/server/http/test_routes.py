@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pytest
-from tests.shm.conftest import made_regions
 from tests.telemetry.traces.conftest import KeptTraces
 
 from naiad.config.proto import ModelConfig
@@ -29,6 +28,7 @@ from naiad.server.http.exchange import Exchange
 from naiad.server.http.handlers.metrics import metrics_handler
 from naiad.server.http.routes import inference_api
 from naiad.server.slow_work import SlowWork
+from naiad.shm.regions import Regions
 from naiad.snapshots import (
     IndexEntry,
     LogSettings,
@@ -156,7 +156,7 @@ class Api:
         self.slow_work = SlowWork()
         self.log = ServerLog(handler=logging.NullHandler())
         dataplane = DataPlane(self.catalog, ServerMetadata("naiad", "1.0", ("binary_tensor_data",)))
-        regions = made_regions(allowed=False)
+        regions = Regions(allowed=False)
         tracer = Tracer(TraceSettings(), KeptTraces())
         self.handler = inference_api(dataplane, regions, self.slow_work, self.budget, self.log, tracer, 4_000_000)
         self._answer: asyncio.Future[Answer] | None = None
