@@ -69,8 +69,8 @@ def wait_until_ready(started: Background, limit_s: float = _READY_LIMIT_S) -> Ru
         if time.monotonic() > deadline_s:
             raise UnavailableError(
                 f"the server is not ready after {limit_s:g} s, and goes on loading its models in the background as "
-                f"process {started.process.pid}; its output, in {started.log}, tells how far it has come; to end it: kill "
-                f"{started.process.pid}"
+                f"process {started.process.pid}; its output, in {started.log}, tells how far it has come; to end it: "
+                f"kill {started.process.pid}"
             )
         time.sleep(_POLL_S)
 
