@@ -21,9 +21,19 @@ def test_a_server_is_shown_with_what_it_serves_and_whether_it_is_ready(monkeypat
     assert [line.split() for line in lines[1:]] == [["models", "/a"], ["models", "/[b]"], ["log", "/log"]]
 
 
+def test_a_server_is_shown_with_all_that_it_listens_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = replace(SERVER, grpc_url="grpc://127.0.0.1:2", metrics_url="http://127.0.0.1:3/metrics")
+    monkeypatch.setattr(status, "running_servers", lambda: [everything])
+    lines = CliRunner().invoke(cli, ["status"]).output.splitlines()
+    assert [line.split() for line in lines[3:5]] == [
+        ["grpc", "grpc://127.0.0.1:2"],
+        ["metrics", "http://127.0.0.1:3/metrics"],
+    ]
+
+
 def test_a_server_without_http_is_not_said_to_be_unready(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status, "running_servers", lambda: [replace(SERVER, http_port=0, http_url="")])
-    assert CliRunner().invoke(cli, ["status"]).output.startswith("no HTTP  cannot be asked  process 1001")
+    assert CliRunner().invoke(cli, ["status"]).output.startswith("metrics only  cannot be asked  process 1001")
     (row,) = json.loads(CliRunner().invoke(cli, ["status", "--format=json"]).output)
     assert row["ready"] is None
 

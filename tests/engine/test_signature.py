@@ -25,6 +25,11 @@ STRINGS = """
 input { name: "S" data_type: TYPE_STRING dims: [ 2 ] }
 output { name: "Y" data_type: TYPE_STRING dims: [ 2 ] }
 """
+BATCHING_STRINGS = """
+max_batch_size: 8
+input { name: "S" data_type: TYPE_STRING dims: [ 1 ] }
+output { name: "Y" data_type: TYPE_STRING dims: [ 1 ] }
+"""
 OPTIONAL = """
 max_batch_size: 8
 input [ { name: "A" data_type: TYPE_FP32 dims: [ 1 ] }, { name: "B" data_type: TYPE_FP32 dims: [ 1 ] optional: true } ]
@@ -195,6 +200,26 @@ NOTE = (
             STRINGS,
             request(InputTensor("S", "BYTES", (2,), memoryview(b"\x01\x00\x00\x00a")), id="q"),
             "[request id: q] expected 2 string elements for inference input 'S' for model 'm', got 1",
+        ),
+        (
+            BATCHING_STRINGS,
+            request(InputTensor("S", "BYTES", (0, 1), memoryview(b"")), id="q"),
+            "[request id: q] expected 1 string elements for inference input 'S' for model 'm', got 0",
+        ),
+        (
+            BATCHING_STRINGS,
+            request(InputTensor("S", "BYTES", (0, 1), np.empty(0, object)), id="q"),
+            "[request id: q] expected 1 string elements for inference input 'S' for model 'm', got 0",
+        ),
+        (
+            BATCHING_STRINGS,
+            request(InputTensor("S", "BYTES", (0, 1), memoryview(b"\x01\x00\x00\x00a")), id="q"),
+            "[request id: q] inference request batch-size must be >= 1 for 'm'",
+        ),
+        (
+            BATCHING,
+            request(InputTensor("A", "FP32", (0, 3), memoryview(bytes(12))), tensor("B", (0, 3)), id="q"),
+            "[request id: q] inference request batch-size must be >= 1 for 'm'",
         ),
     ],
 )

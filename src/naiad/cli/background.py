@@ -18,6 +18,8 @@ LOG_VARIABLE = "NAIAD_SERVE_DETACHED_LOG"
 
 _POLL_S = 0.05
 _LOG_TAIL_LINES = 40
+_READY_LIMIT_S = 600.0
+"""Long enough for models that are compiled when they are loaded; else something is stuck."""
 STOP_GRACE_S = 5
 """Added to a server's own exit timeout before it counts as stuck."""
 
@@ -48,12 +50,13 @@ def launch(arguments: Sequence[str], port: int) -> Background:
     return Background(process, log)
 
 
-def wait_until_ready(started: Background) -> RunningServer:
-    """Wait until a launched server has loaded its models and listens.
+def wait_until_ready(started: Background, limit_s: float = _READY_LIMIT_S) -> RunningServer:
+    """Wait until a launched server has loaded its models and listens, at most `limit_s` seconds.
 
     Raises:
-        UnavailableError: it ended instead; the text holds the end of its output.
+        UnavailableError: it ended instead, and the text holds the end of its output; or it takes longer, and goes on.
     """
+    deadline_s = time.monotonic() + limit_s
     while True:
         ended = started.process.poll() is not None
         server = find_server(started.process.pid)
@@ -63,6 +66,12 @@ def wait_until_ready(started: Background) -> RunningServer:
             lines = started.log.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
             output = "\n".join(lines[-_LOG_TAIL_LINES:])
             raise UnavailableError(f"the server did not start (exit code {started.process.returncode}):\n{output}")
+        if time.monotonic() > deadline_s:
+            raise UnavailableError(
+                f"the server is not ready after {limit_s:g} s, and goes on loading its models in the background as "
+                f"process {started.process.pid}; its output, in {started.log}, tells how far it has come; to end it: "
+                f"kill {started.process.pid}"
+            )
         time.sleep(_POLL_S)
 
 

@@ -39,6 +39,7 @@ class RunningServer:
     exit_timeout_secs: int
     log: str = ""
     certificate: str = ""
+    grpc_url: str = ""
 
     @property
     def is_running(self) -> bool:

@@ -202,7 +202,7 @@ def _serve_in_background(arguments: Sequence[str], options: ServerOptions) -> No
         background.end(started)
         raise
     out.print(f"  process  {server.pid}")
-    for name, url in (("http", server.http_url), ("metrics", server.metrics_url)):
+    for name, url in (("http", server.http_url), ("grpc", server.grpc_url), ("metrics", server.metrics_url)):
         if url:
             out.print(f"  {name:8} {url}")
     out.print(f"  log      {escape(server.log)}")
@@ -258,6 +258,7 @@ def _entry(app: App, options: ServerOptions) -> RunningServer:
         exit_timeout_secs=options.exit_timeout_secs,
         log=os.environ.get(background.LOG_VARIABLE, ""),
         certificate=_shown_certificate(options),
+        grpc_url=app.grpc_url if options.allow_grpc else "",
     )
 
 

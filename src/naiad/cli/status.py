@@ -41,10 +41,10 @@ def command(form: str) -> None:
 def _print(out: Console, server: RunningServer, ready: bool | None) -> None:
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(server.since))
     state = {True: "[green]ready[/]", False: "[red]not ready[/]", None: "cannot be asked"}[ready]
-    out.print(f"{server.http_url or 'no HTTP'}  {state}  process {server.pid}  since {since}")
+    out.print(f"{server.http_url or server.grpc_url or 'metrics only'}  {state}  process {server.pid}  since {since}")
     for repository in server.repositories:
         out.print(f"  models   {escape(repository)}")
-    for name, value in (("metrics", server.metrics_url), ("log", server.log)):
+    for name, value in (("grpc", server.grpc_url), ("metrics", server.metrics_url), ("log", server.log)):
         if value:
             out.print(f"  {name:8} {escape(value)}")
 

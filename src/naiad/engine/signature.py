@@ -220,11 +220,11 @@ class Signature:
         shape = tensor.shape
         self._check_shape(tensor.name, shape, expected.dims, request_id)
         data = tensor.data
+        if self.max_batch_size and not shape[0]:
+            return self._no_rows(tensor, expected, request_id)
         if datatype is BYTES:
             return self._strings(tensor, request_id)
-        # A batch of no rows counts as one row here, so that it fails (Triton does the same).
-        is_empty_batch = self.max_batch_size and not shape[0]
-        needed_bytes = datatype.size_bytes * math.prod((1, *shape[1:]) if is_empty_batch else shape)
+        needed_bytes = datatype.size_bytes * math.prod(shape)
         if data.nbytes != needed_bytes:
             raise InvalidArgumentError(
                 f"{id_prefix(request_id)}input byte size mismatch for input '{tensor.name}' for model '{self.model}'. "
@@ -233,6 +233,16 @@ class Signature:
         if isinstance(data, memoryview):
             return np.frombuffer(data, datatype.dtype).reshape(shape)
         return data.reshape(shape)
+
+    def _no_rows(self, tensor: InputTensor, expected: ExpectedTensor, request_id: str) -> Array:
+        """Check a batch of no rows as Triton does, as if it were one row: it fails, unless rows are empty too."""
+        row = self._array(tensor._replace(shape=(1, *tensor.shape[1:])), expected, request_id)
+        if row.size:
+            # Triton takes the row, and loses the batch dimension.
+            raise InvalidArgumentError(
+                f"{id_prefix(request_id)}inference request batch-size must be >= 1 for '{self.model}'"
+            )
+        return row[:0]
 
     def _check_shape(self, name: str, shape: tuple[int, ...], dims: tuple[int, ...], request_id: str) -> None:
         if -1 in shape:
@@ -252,6 +262,12 @@ class Signature:
 
     def _strings(self, tensor: InputTensor, request_id: str) -> Array:
         if not isinstance(tensor.data, memoryview):
+            count = math.prod(tensor.shape)
+            if tensor.data.size != count:
+                raise InvalidArgumentError(
+                    f"{id_prefix(request_id)}expected {count} string elements for inference input '{tensor.name}' for "
+                    f"model '{self.model}', got {tensor.data.size}"
+                )
             return tensor.data.reshape(tensor.shape)
         try:
             return decode_bytes(tensor.data, tensor.shape, tensor.name, self.model)

@@ -55,6 +55,7 @@ def cases() -> Iterator[Case]:
             _infer(datatype, _values(datatype, [2, 0], [], binary=True), binary_data=True),
             200,
         )
+        yield Case(f"{datatype}: no rows of one", _infer(datatype, _values(datatype, [0, 1], [], binary=True)), 400)
         yield Case(f"{datatype}: too few bytes", _infer(datatype, as_binary(*_named(datatype), [1, 3], b"\0" * 2)), 400)
         yield Case(
             f"{datatype}: too many bytes", _infer(datatype, as_binary(*_named(datatype), [1, 1], b"\0" * 99)), 400
@@ -123,6 +124,8 @@ def _strings() -> Iterator[Case]:
     yield Case("BYTES: escapes in JSON", infer("text", as_json(name, datatype, [3], ["\u2028", "\0", '\\/"\b'])), 200)
     yield Case("BYTES: too few elements", infer("text", as_binary(name, datatype, [3], ["a", "b"])), 400)
     yield Case("BYTES: too many elements", infer("text", as_binary(name, datatype, [1], ["a", "b"])), 400)
+    yield Case("BYTES: no rows", infer("word", as_binary(name, datatype, [0, 1], b"")), 400)
+    yield Case("BYTES: no rows in JSON", infer("word", as_json(name, datatype, [0, 1], [])), 400)
     yield Case("BYTES: half a length", infer("text", as_binary(name, datatype, [2], b"\1\0\0\0a\1\0")), 400)
     yield Case("BYTES: length beyond the end", infer("text", as_binary(name, datatype, [1], b"\5\0\0\0ab")), 400)
     yield Case("BYTES: too few elements in JSON", infer("text", as_json(name, datatype, [3], ["a", "b"])), 400)
