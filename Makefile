@@ -81,7 +81,7 @@ format: environment ## Mend what can be mended by machine
 
 pins: environment ## Write constraints.txt anew from what the environment holds
 	@grep '^#' constraints.txt > constraints.txt.part
-	@$(BIN)/python -m pip freeze --all --exclude-editable | grep -vE '^(pip|wheel|triton|cuda-.*|nvidia-c.*|nvidia-n.*)==' \
+	@$(BIN)/python -m pip freeze --all --exclude-editable | grep -vE '^(pip|wheel|triton|cuda-[cpt].*|nvidia-c.*|nvidia-n.*)==' \
 		| sed "/^torch/s/$$/ ; sys_platform == 'linux' and platform_machine == 'x86_64'/" >> constraints.txt.part
 	@mv constraints.txt.part constraints.txt
 	@git diff --stat -- constraints.txt

@@ -75,6 +75,15 @@ class SharedMemoryRegion:
 
 
 @dataclass(frozen=True, slots=True)
+class CudaSharedMemoryRegion:
+    """A region of a GPU's memory that a client has registered; devices are counted from 0, as CUDA does."""
+
+    name: str
+    device_id: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """What the server logs, where and how: the values of Triton's `--log-*` options; no `file` is standard error."""
 

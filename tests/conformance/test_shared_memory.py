@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""System shared memory, step by step over HTTP and gRPC: both servers map the same objects and must answer the same."""
+"""Shared memory, step by step over HTTP and gRPC: both servers map the same objects and must answer the same.
 
+Neither has a GPU, so that CUDA's is refused, in Triton's words but for memory that could only be opened on one.
+"""
+
+import base64
 import json
 from collections.abc import Iterator
 from functools import partial
@@ -19,6 +23,8 @@ from naiad.config.proto import service_pb2 as pb
 
 _OBJECT_BYTES = 8192
 _SYSTEM = "/v2/systemsharedmemory"
+_CUDA = "/v2/cudasharedmemory"
+_CUDA_BODY = {"raw_handle": {"b64": base64.b64encode(bytes(64)).decode()}, "device_id": 0, "byte_size": 4}
 _TIMEOUT_S = 30
 
 
@@ -75,10 +81,18 @@ def http_steps(key: str) -> Iterator[Step]:
     ):
         yield Step("POST", register, body, False)
     yield Step("POST", f"{_SYSTEM}/register", {"key": key, "byte_size": 4}, False)
+    for bad in _bad_cuda_bodies():
+        yield Step("POST", f"{_CUDA}/region/r/register", bad, False)
+    yield Step("POST", f"{_CUDA}/register", _CUDA_BODY, False)
     yield Step("POST", register, {"key": key.removeprefix("/"), "byte_size": 4096}, True)
     yield Step("POST", register, {"key": key, "byte_size": 4}, False)
     yield Step("GET", f"{_SYSTEM}/status", b"", True)
     yield Step("GET", f"{_SYSTEM}/region/r/status", b"", True)
+    yield Step("GET", f"{_CUDA}/region/r/status", b"", False)
+    yield Step("POST", f"{_CUDA}/region/r/register", _CUDA_BODY, False)
+    yield Step("POST", f"{_CUDA}/region/r/unregister", b"", True)
+    yield Step("POST", f"{_CUDA}/unregister", b"", True)
+    yield Step("GET", f"{_SYSTEM}/status", b"", True)
     infer_path = "/v2/models/batched/infer"
     for place, ok in _PLACES:
         yield Step("POST", infer_path, {"inputs": [_input(place)]}, ok)
@@ -87,6 +101,18 @@ def http_steps(key: str) -> Iterator[Step]:
     yield Step("POST", f"{_SYSTEM}/region/r/unregister", b"", True)
     yield Step("GET", f"{_SYSTEM}/status", b"", True)
     yield Step("POST", f"{_SYSTEM}/unregister", b"{", True)
+
+
+def _bad_cuda_bodies() -> Iterator[object]:
+    """Yield what can't be read as a handle, a size and a device."""
+    yield from (b"", b"{", b"[]", {}, {"byte_size": 4, "device_id": 0}, {"raw_handle": 3}, {"raw_handle": {}})
+    yield from ({"raw_handle": {"b64": 3}}, {"raw_handle": {"b64": "AAAA"}})
+    for changed in ({"device_id": "0"}, {"device_id": -1}, {"byte_size": "4"}, {"byte_size": -4}, {"byte_size": 4.5}):
+        yield _CUDA_BODY | changed
+    for missing in ("device_id", "byte_size"):
+        yield {member: value for member, value in _CUDA_BODY.items() if member != missing}
+    for encoded in ("", "A", "AAAA", "A?AA", "AAAA====", base64.b64encode(bytes(65)).decode()):
+        yield _CUDA_BODY | {"raw_handle": {"b64": encoded}}
 
 
 def _input(place: dict[str, Any]) -> dict[str, Any]:
@@ -127,6 +153,12 @@ def grpc_steps(key: str) -> Iterator[Case]:
     yield Case("SystemSharedMemoryRegister", register(key=key, byte_size=4096), False)
     yield Case("SystemSharedMemoryStatus", status(), True)
     yield Case("SystemSharedMemoryStatus", status(name="r"), True)
+    handle = pb.CudaSharedMemoryRegisterRequest(name="r", raw_handle=bytes(64), device_id=0, byte_size=4)
+    yield Case("CudaSharedMemoryRegister", handle, False)
+    yield Case("CudaSharedMemoryStatus", cuda_status(name="r"), False)
+    yield Case("CudaSharedMemoryUnregister", pb.CudaSharedMemoryUnregisterRequest(name="r"), True)
+    yield Case("CudaSharedMemoryUnregister", pb.CudaSharedMemoryUnregisterRequest(), True)
+    yield Case("SystemSharedMemoryStatus", status(), True)
     for place, ok in _PLACES:
         yield Case("ModelInfer", infer(partial(_put, place=place, at="inputs"), raw=False), ok)
         yield Case("ModelInfer", infer(partial(_put, place=place, at="inputs")), ok)

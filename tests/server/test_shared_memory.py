@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shared memory is registered, told and forgotten over either protocol, in the same words."""
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from multiprocessing.shared_memory import SharedMemory
@@ -10,6 +11,7 @@ import grpc
 import pytest
 from tests.server.grpc.serving import WAIT_S, served
 from tests.server.responders import AnswersWhole
+from tests.shm.cuda_stand_in import CudaStandIn
 from tritonclient.grpc import service_pb2_grpc
 
 from naiad.config.proto import service_pb2 as pb
@@ -18,6 +20,7 @@ from naiad.protocol.http1 import Headers
 from naiad.protocol.http1_head import Limits, parse_head
 from naiad.server.http.exchange import Buffers, Exchange
 from naiad.server.http.handlers.shared_memory import SharedMemoryHandlers
+from naiad.shm.cudart import CudaMemory
 from naiad.shm.regions import Regions
 
 SIZE = 4096
@@ -49,6 +52,50 @@ def ask(handler: Callable[[Exchange, str], None], region: str = "", body: bytes 
     return status, json.loads(text) if text else None
 
 
+def cuda_body(handle: bytes) -> bytes:
+    encoded = base64.b64encode(handle).decode()
+    return json.dumps({"raw_handle": {"b64": encoded}, "device_id": 1, "byte_size": 64}).encode()
+
+
+def cuda_regions(cudart: CudaStandIn) -> Regions:
+    return Regions(allowed=True, cuda=CudaMemory(cudart, lambda size_bytes: memoryview(bytearray(size_bytes))))
+
+
+def test_cuda_over_http() -> None:
+    cudart = CudaStandIn()
+    handle, _ = cudart.allocate(bytes(64), device=1)
+    handlers = SharedMemoryHandlers(cuda_regions(cudart))
+    told = [{"name": "r", "device_id": 1, "byte_size": 64}]
+    assert ask(handlers.cuda_register, "r", cuda_body(handle)) == (200, None)
+    assert ask(handlers.cuda_status) == ask(handlers.cuda_status, "r") == (200, told)
+    assert ask(handlers.status) == (200, [])
+    assert ask(handlers.cuda_unregister, "other") == ask(handlers.unregister) == (200, None)
+    assert ask(handlers.cuda_status) == (200, told)
+    assert ask(handlers.cuda_unregister, "r") == (200, None)
+    assert ask(handlers.cuda_status) == (200, [])
+    assert list(cudart.opened.values()) == [0]
+
+
+def test_cuda_over_grpc() -> None:
+    cudart = CudaStandIn()
+    handle, _ = cudart.allocate(bytes(64), device=1)
+    with served(regions=cuda_regions(cudart)) as serving, grpc.insecure_channel(serving.address) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        asked = pb.CudaSharedMemoryRegisterRequest(name="r", raw_handle=handle, device_id=1, byte_size=64)
+        stub.CudaSharedMemoryRegister(asked, timeout=WAIT_S)
+        for name in ("", "r"):
+            status = stub.CudaSharedMemoryStatus(pb.CudaSharedMemoryStatusRequest(name=name), timeout=WAIT_S)
+            (region,) = status.regions.values()
+            assert (region.name, region.device_id, region.byte_size) == ("r", 1, 64)
+        asked.raw_handle = b"short"
+        asked.name = "s"
+        with pytest.raises(grpc.RpcError, match="'raw_handle' must have 64 bytes, got 5"):
+            stub.CudaSharedMemoryRegister(asked, timeout=WAIT_S)
+        stub.CudaSharedMemoryUnregister(pb.CudaSharedMemoryUnregisterRequest(name="r"), timeout=WAIT_S)
+        assert not stub.CudaSharedMemoryStatus(pb.CudaSharedMemoryStatusRequest(), timeout=WAIT_S).regions
+    assert list(cudart.opened.values()) == [0]
+
+
 def test_over_http(key: str) -> None:
     handlers = SharedMemoryHandlers(Regions(allowed=True))
     asked = json.dumps({"key": key, "offset": 16, "byte_size": 64}).encode()
@@ -66,7 +113,9 @@ def test_over_http(key: str) -> None:
     with pytest.raises(NotFoundError, match="Unable to find cuda shared memory region: 'r'"):
         ask(handlers.cuda_status, "r")
     with pytest.raises(InvalidArgumentError, match="GPUs not supported"):
-        ask(handlers.cuda_register, "r")
+        ask(handlers.cuda_register, "r", cuda_body(bytes(64)))
+    with pytest.raises(InvalidArgumentError, match="Shared memory register request has no 'raw_handle' field"):
+        ask(handlers.cuda_register, "r", b"{}")
 
 
 def test_over_grpc(key: str) -> None:

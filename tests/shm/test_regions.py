@@ -24,6 +24,12 @@ def regions() -> Regions:
     return Regions(allowed=True)
 
 
+def writable(regions: Regions, place: SharedMemoryRange) -> memoryview:
+    view = regions.writable(place)
+    assert isinstance(view, memoryview)
+    return view
+
+
 def is_held(key: str) -> bool:
     """Tell whether this process has mapped or opened a shared memory object."""
     opened = [str(descriptor.readlink()) for descriptor in Path("/proc/self/fd").iterdir() if descriptor.is_symlink()]
@@ -42,7 +48,7 @@ def test_a_registered_region_is_seen_without_a_copy(regions: Regions, shared: Sh
 
 def test_what_is_written_is_the_clients(regions: Regions, shared: Shared) -> None:
     regions.register("r", shared.name, 5000, 16)
-    regions.writable(SharedMemoryRange("r", 2, 3))[:] = b"xyz"
+    writable(regions, SharedMemoryRange("r", 2, 3))[:] = b"xyz"
     assert bytes(shared.buf[5001:5006]) == bytes([5001 % 251]) + b"xyz" + bytes([5005 % 251])
 
 
@@ -174,7 +180,7 @@ def test_a_region_is_unmapped_when_it_is_unregistered_and_unused(regions: Region
     try:
         assert not is_held(key)
         regions.register("r", key, 0, 64)
-        view = regions.writable(SharedMemoryRange("r", 0, 4))
+        view = writable(regions, SharedMemoryRange("r", 0, 4))
         regions.unregister("r")
         assert is_held(key)
         view[:] = b"late"
@@ -196,7 +202,7 @@ def test_unregistering_without_a_name_forgets_all(regions: Regions, shared: Shar
 def test_a_region_outlives_the_client_that_unlinked_its_object(regions: Regions) -> None:
     gone = SharedMemory(create=True, size=64)
     regions.register("r", gone.name, 0, 64)
-    regions.writable(SharedMemoryRange("r", 0, 1))[0] = 7
+    writable(regions, SharedMemoryRange("r", 0, 1))[0] = 7
     gone.close()
     gone.unlink()
     assert regions.readable(SharedMemoryRange("r", 0, 1))[0] == 7

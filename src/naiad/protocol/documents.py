@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from naiad.config.proto import ModelConfig
 from naiad.protocol.json_text import dumps
 from naiad.snapshots import (
+    CudaSharedMemoryRegion,
     Duration,
     IndexEntry,
     ModelMetadata,
@@ -25,7 +26,16 @@ from naiad.snapshots import (
     TensorMetadata,
 )
 
-__all__ = ["dumps", "index", "model_config", "model_metadata", "regions", "server_metadata", "statistics"]
+__all__ = [
+    "cuda_regions",
+    "dumps",
+    "index",
+    "model_config",
+    "model_metadata",
+    "regions",
+    "server_metadata",
+    "statistics",
+]
 
 Document = dict[str, Any]
 
@@ -71,6 +81,13 @@ def regions(registered: Iterable[SharedMemoryRegion]) -> list[Document]:
     return [
         {"name": region.name, "key": region.key, "offset": region.offset, "byte_size": region.size_bytes}
         for region in registered
+    ]
+
+
+def cuda_regions(registered: Iterable[CudaSharedMemoryRegion]) -> list[Document]:
+    """Return the body of `GET /v2/cudasharedmemory/status`."""
+    return [
+        {"name": region.name, "device_id": region.device_id, "byte_size": region.size_bytes} for region in registered
     ]
 
 

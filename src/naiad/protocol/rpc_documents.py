@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError, Message
 from naiad.config.proto import ModelConfig, service_pb2
 from naiad.errors import InternalError
 from naiad.snapshots import (
+    CudaSharedMemoryRegion,
     Duration,
     IndexEntry,
     ModelMetadata,
@@ -105,6 +106,18 @@ def regions(registered: Iterable[SharedMemoryRegion]) -> bytes:
         regions={
             region.name: service_pb2.SystemSharedMemoryStatusResponse.RegionStatus(
                 name=region.name, key=region.key, offset=region.offset, byte_size=region.size_bytes
+            )
+            for region in registered
+        }
+    ).SerializeToString()
+
+
+def cuda_regions(registered: Iterable[CudaSharedMemoryRegion]) -> bytes:
+    """Write a `CudaSharedMemoryStatusResponse`."""
+    return service_pb2.CudaSharedMemoryStatusResponse(
+        regions={
+            region.name: service_pb2.CudaSharedMemoryStatusResponse.RegionStatus(
+                name=region.name, device_id=region.device_id, byte_size=region.size_bytes
             )
             for region in registered
         }

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the protocols need to know of shared memory: how to ask for what lies in it, and how regions are registered.
 
-Mirrors Triton's system shared memory extension over HTTP. May import `errors`, `requests` and `json_text`.
+Mirrors Triton's shared memory extensions over HTTP. May import `errors`, `requests` and `json_text`.
 """
 
+import base64
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from naiad.errors import InvalidArgumentError, NotFoundError
 from naiad.protocol import json_text
 from naiad.requests import SharedMemoryRange
+
+_CUDA_HANDLE_BYTES: Final = 64
 
 ViewRange = Callable[[SharedMemoryRange], memoryview]
 """Returns the bytes there; raises `NotFoundError` or `InvalidArgumentError` if there are none."""
@@ -51,3 +54,43 @@ def decode_register_request(body: bytes | memoryview) -> RegionRequest:
         if type(size) is not int or size < 0:
             raise json_text.access_error("", "", size, "unsigned-integer")
     return RegionRequest(members["key"], *sizes)
+
+
+class CudaRegionRequest(NamedTuple):
+    """What a client wants registered: `size_bytes` bytes behind the interprocess handle, of the GPU `device_id`."""
+
+    raw_handle: bytes
+    device_id: int
+    size_bytes: int
+
+
+def decode_cuda_register_request(body: bytes | memoryview) -> CudaRegionRequest:
+    """Read the body of `POST /v2/cudasharedmemory/region/{name}/register`.
+
+    Raises:
+        InternalError: not JSON, or a member within is missing or of another kind (Triton's texts).
+        InvalidArgumentError: no handle, or not one of CUDA's (Triton's texts).
+    """
+    document = json_text.loads(body)
+    members: Mapping[str, Any] = document if type(document) is dict else {}
+    if "raw_handle" not in members:
+        raise InvalidArgumentError("Shared memory register request has no 'raw_handle' field")
+    outer = members["raw_handle"]
+    encoded = outer.get("b64", json_text.MISSING) if type(outer) is dict else json_text.MISSING
+    if type(encoded) is not str:
+        raise json_text.access_error("", "b64", encoded, "string")
+    size_bytes, device_id = (_unsigned(members, member) for member in ("byte_size", "device_id"))
+    try:
+        raw_handle = base64.b64decode(encoded)
+    except ValueError:  # binascii.Error is one
+        raw_handle = b""
+    if len(raw_handle) != _CUDA_HANDLE_BYTES:
+        raise InvalidArgumentError("'raw_handle' must be a valid base64 encoded cudaIpcMemHandle_t")
+    return CudaRegionRequest(raw_handle, device_id, size_bytes)
+
+
+def _unsigned(members: Mapping[str, Any], member: str) -> int:
+    value = members.get(member, json_text.MISSING)
+    if type(value) is not int or value < 0:
+        raise json_text.access_error("", member, value, "unsigned-integer")
+    return value

@@ -19,7 +19,7 @@ from naiad.repository.catalog import Catalog, LoadReport
 from naiad.repository.loading import Loader
 from naiad.repository.scan import check_repositories, objection_to_emptiness
 from naiad.server.access import GRPC_LOCK_PREFIX, ApiKeys, locks, read_api_keys
-from naiad.server.bodies import BodyBudget
+from naiad.server.bodies import BodyBudget, charged
 from naiad.server.credentials import grpc_tls, http_tls
 from naiad.server.forwarding import header_forwarding
 from naiad.server.grpc import authorization as grpc_authorization
@@ -35,6 +35,7 @@ from naiad.server.machine_watch import MachineWatch
 from naiad.server.memory import IdleTrimmer
 from naiad.server.slow_work import SlowWork
 from naiad.server.tracing import Tracing
+from naiad.shm.cudart import CudaMemory, find_cudart
 from naiad.shm.regions import Regions
 from naiad.snapshots import IndexEntry, LogSettings, ServerMetadata
 from naiad.telemetry import metrics
@@ -48,6 +49,7 @@ EXTENSIONS = (
     "model_repository",
     "model_configuration",
     "system_shared_memory",
+    "cuda_shared_memory",
     "binary_tensor_data",
     "parameters",
     "statistics",
@@ -90,11 +92,13 @@ class App:
             load_thread_count=options.model_load_thread_count,
             strict_readiness=options.strict_readiness,
         )
-        self.dataplane = DataPlane(
-            self._catalog, ServerMetadata(options.id, __version__, _extensions(options)), options.max_requests_in_flight
-        )
-        regions = Regions(allowed=options.allow_client_shm)
         settings, budget = http_settings(options), BodyBudget(options.http_max_bytes_in_flight)
+        cudart = find_cudart() if options.allow_client_shm else None
+        # What is copied from GPUs counts as a body over HTTP, over whichever protocol it is asked for.
+        cuda = None if cudart is None else CudaMemory(cudart, functools.partial(charged, budget))
+        regions = Regions(allowed=options.allow_client_shm, cuda=cuda)
+        metadata = ServerMetadata(options.id, __version__, _extensions(regions))
+        self.dataplane = DataPlane(self._catalog, metadata, options.max_requests_in_flight)
         self._slow_work = SlowWork()
         self._tracing = Tracing(options.trace_options, options.id)
         tracer = self._tracing.tracer
@@ -264,8 +268,9 @@ def _reachable(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
-def _extensions(options: ServerOptions) -> tuple[str, ...]:
-    return tuple(name for name in EXTENSIONS if name != "system_shared_memory" or options.allow_client_shm)
+def _extensions(regions: Regions) -> tuple[str, ...]:
+    there = {"system_shared_memory": regions.allowed, "cuda_shared_memory": regions.cuda is not None}
+    return tuple(name for name in EXTENSIONS if there.get(name, True))
 
 
 def _failed_to_load(report: LoadReport, explained_by: str) -> str:

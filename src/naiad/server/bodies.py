@@ -152,6 +152,18 @@ class BodyBuffer:
         self._array, self._view = array, view
 
 
+def charged(budget: BodyBudget, size_bytes: int) -> memoryview:
+    """Return memory to write to that counts as a request body does, until the last view of it is gone.
+
+    Raises:
+        UnavailableError: the server's budget is exceeded.
+    """
+    budget.charge(size_bytes)
+    array, view = _allocate(size_bytes, 0)
+    weakref.finalize(array, budget.release, size_bytes).atexit = False
+    return view
+
+
 def _allocate(size_bytes: int, align_at: int) -> tuple[np.ndarray[tuple[int], np.dtype[np.uint8]], memoryview]:
     """Return untouched memory, and the view of `size_bytes` of it whose byte `align_at` is aligned."""
     array = np.empty(size_bytes + _ALIGNMENT_BYTES, np.uint8)

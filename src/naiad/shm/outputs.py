@@ -7,7 +7,7 @@ import numpy as np
 
 from naiad.errors import InternalError
 from naiad.requests import InferResponse, SharedMemoryRange
-from naiad.shm.regions import Regions
+from naiad.shm.regions import Regions, RemotePlace
 from naiad.tensors import Array, encode_bytes
 
 
@@ -22,13 +22,15 @@ class SharedOutputs:
         Raises:
             NaiadError: as `Regions.writable`.
         """
-        self._views = {name: regions.writable(place) for name, place in places.items()}
+        self._views: dict[str, memoryview | RemotePlace] = {
+            name: regions.writable(place) for name, place in places.items()
+        }
 
     def write(self, response: InferResponse) -> None:
         """Copy the outputs that have a place into it.
 
         Raises:
-            InternalError: an output is larger than its place (Triton's text).
+            InternalError: an output is larger than its place (Triton's text), or can't be copied to its GPU.
         """
         for name, datatype, _, data in response.outputs:
             view = self._views.get(name)
@@ -40,8 +42,11 @@ class SharedOutputs:
                     f"shared memory size specified with the request for output '{name}' ({len(view)} bytes) should be "
                     f"at least {len(raw)} bytes to hold the results"
                 )
-            # By numpy, which lets other threads run meanwhile.
-            np.copyto(np.frombuffer(view, np.uint8, len(raw)), np.frombuffer(raw, np.uint8))
+            if isinstance(view, memoryview):
+                # By numpy, which lets other threads run meanwhile.
+                np.copyto(np.frombuffer(view, np.uint8, len(raw)), np.frombuffer(raw, np.uint8))
+            else:
+                view.write(raw)
 
 
 def _raw(data: Array, datatype: str) -> memoryview | bytes:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Registering shared memory, system and CUDA; of the latter there is never any."""
+"""Registering shared memory, system and CUDA."""
 
 from naiad.config.proto import service_pb2
 from naiad.protocol import rpc_documents as documents
@@ -34,20 +34,20 @@ class SharedMemoryMethods:
         _answer(call)
 
     def cuda_status(self, call: Call, message: memoryview) -> None:
-        """`CudaSharedMemoryStatus`: none."""
+        """`CudaSharedMemoryStatus`: of one region, or without a name, of all."""
         request = documents.parse(service_pb2.CudaSharedMemoryStatusRequest, message)
-        self._cuda_regions.check_known(request.name)
-        _answer(call)
+        _answer(call, documents.cuda_regions(self._cuda_regions.status(request.name)))
 
     def cuda_register(self, call: Call, message: memoryview) -> None:
-        """`CudaSharedMemoryRegister`: refused."""
+        """`CudaSharedMemoryRegister`."""
         request = documents.parse(service_pb2.CudaSharedMemoryRegisterRequest, message)
-        self._cuda_regions.register(request.name)
+        self._cuda_regions.register(request.name, request.raw_handle, request.device_id, request.byte_size)
+        _answer(call)
 
     def cuda_unregister(self, call: Call, message: memoryview) -> None:
-        """`CudaSharedMemoryUnregister`."""
-        documents.parse(service_pb2.CudaSharedMemoryUnregisterRequest, message)
-        self._cuda_regions.unregister()
+        """`CudaSharedMemoryUnregister`: one region, or without a name, all."""
+        request = documents.parse(service_pb2.CudaSharedMemoryUnregisterRequest, message)
+        self._cuda_regions.unregister(request.name)
         _answer(call)
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Registering shared memory, system and CUDA; of the latter there is never any."""
+"""Registering shared memory, system and CUDA."""
 
 from naiad.protocol import documents
-from naiad.protocol.shared_memory import decode_register_request
+from naiad.protocol.shared_memory import decode_cuda_register_request, decode_register_request
 from naiad.server.http.exchange import JSON, Exchange
 from naiad.shm.cuda import CudaRegions
 from naiad.shm.regions import Regions
@@ -31,15 +31,17 @@ class SharedMemoryHandlers:
         exchange.respond(200)
 
     def cuda_status(self, exchange: Exchange, region: str) -> None:
-        """`GET /v2/cudasharedmemory[/region/{region}]/status`: none."""
-        self._cuda_regions.check_known(region)
-        exchange.respond(200, JSON, (documents.dumps([]),))
+        """`GET /v2/cudasharedmemory[/region/{region}]/status`."""
+        told = documents.cuda_regions(self._cuda_regions.status(region))
+        exchange.respond(200, JSON, (documents.dumps(told),))
 
     def cuda_register(self, exchange: Exchange, region: str) -> None:
-        """`POST /v2/cudasharedmemory/region/{region}/register`: refused."""
-        self._cuda_regions.register(region)
+        """`POST /v2/cudasharedmemory/region/{region}/register`."""
+        self._regions.check_allowed()
+        self._cuda_regions.register(region, *decode_cuda_register_request(exchange.body))
+        exchange.respond(200)
 
     def cuda_unregister(self, exchange: Exchange, region: str) -> None:
         """`POST /v2/cudasharedmemory[/region/{region}]/unregister`."""
-        self._cuda_regions.unregister()
+        self._cuda_regions.unregister(region)
         exchange.respond(200)
