@@ -7,7 +7,16 @@ from tests.protocol.http2.conversation import Conversation, Frame, goaway_of, re
 
 from naiad.protocol.http2 import frames
 from naiad.protocol.http2.faults import ErrorCode
-from naiad.protocol.http2.frames import DATA, HEADERS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE, WINDOW_UPDATE, frame
+from naiad.protocol.http2.frames import (
+    ACK,
+    DATA,
+    HEADERS,
+    INITIAL_WINDOW_SIZE,
+    MAX_FRAME_SIZE,
+    SETTINGS,
+    WINDOW_UPDATE,
+    frame,
+)
 from naiad.protocol.http2.header_blocks import encode_fields
 from naiad.protocol.http2.limits import Http2Limits
 
@@ -49,6 +58,15 @@ def test_a_body_waits_for_the_streams_window_then_ends() -> None:
     assert sizes(heard) == [4]
     assert [one.kind for one in heard if one.stream_id] == [DATA, HEADERS]
     assert talk.server.streams == {}
+
+
+def test_a_wider_window_is_acknowledged_before_it_is_used() -> None:
+    """Until then the client counts with the narrow one; gRPC's closes the stream for bytes beyond it."""
+    talk = Conversation(settings=[(INITIAL_WINDOW_SIZE, 10)])
+    talk.server.respond(talk.ask(1), OK, (b"0123456789abcdef",), 16, DONE)
+    talk.heard()
+    talk.say(frames.settings([(INITIAL_WINDOW_SIZE, 16)]))
+    assert [(one.kind, one.flags) for one in talk.heard()][:2] == [(SETTINGS, ACK), (DATA, 0)]
 
 
 def test_a_window_made_smaller_may_be_negative() -> None:

@@ -59,7 +59,10 @@ class ControlFrames:
         self._floods.count_control()
         for setting, value in frames.read_settings(payload):
             self._apply(setting, value)
-        self._table.outbox.send_control(frames.SETTINGS_ACK)
+        outbox = self._table.outbox
+        outbox.send_control(frames.SETTINGS_ACK)
+        # Only now: until the client has the acknowledgement it counts with the windows from before.
+        outbox.send_waiting()
 
     def _apply(self, setting: int, value: int) -> None:
         outbox = self._table.outbox
@@ -71,7 +74,6 @@ class ControlFrames:
                 stream.window += change
                 if stream.window > MAX_WINDOW_BYTES:
                     raise ConnectionFailedError(ErrorCode.FLOW_CONTROL_ERROR, "a stream's window grows too large")
-            outbox.send_waiting()
         elif setting == frames.MAX_FRAME_SIZE:
             if not frames.DEFAULT_FRAME_BYTES <= value < 2**24:
                 raise ConnectionFailedError(ErrorCode.PROTOCOL_ERROR, "SETTINGS_MAX_FRAME_SIZE is out of its range")
