@@ -103,6 +103,11 @@ class InferResponse(NamedTuple):
     timing: RequestTiming | None = None
     error: NaiadError | None = None
 
+    @property
+    def says_only_last(self) -> bool:
+        """Whether this is no answer of its own: it only says that the one before was the last."""
+        return self.final and not self.outputs and self.error is None
+
     def output(self, name: str) -> Array:
         """Return the data of the output called `name`.
 
@@ -113,6 +118,11 @@ class InferResponse(NamedTuple):
             if output.name == name:
                 return output.data
         raise KeyError(name)
+
+
+def is_last(response: InferResponse | NaiadError) -> bool:
+    """Tell whether no other response follows."""
+    return isinstance(response, NaiadError) or response.final
 
 
 def id_prefix(request_id: str) -> str:

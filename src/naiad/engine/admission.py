@@ -6,7 +6,7 @@ May import `errors`, `requests` and `pending`. Touched on the event loop's threa
 
 from naiad.engine.pending import OnResponse
 from naiad.errors import NaiadError, UnavailableError
-from naiad.requests import InferResponse
+from naiad.requests import InferResponse, is_last
 
 
 class Admission:
@@ -44,7 +44,7 @@ class Admitted:
 
     def __call__(self, response: InferResponse | NaiadError) -> None:
         """Hand a response on; after the last one there is room for another request at once."""
-        if isinstance(response, NaiadError) or response.final:
+        if is_last(response):
             self.leave()
         self._on_response(response)
 

@@ -22,7 +22,7 @@ class Plan(NamedTuple):
 
 
 class Waiting(Protocol):
-    """The requests that wait, oldest first."""
+    """The requests that wait, in the order of service."""
 
     def __iter__(self) -> Iterator[Pending]:
         """Iterate over those that may be taken next."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from naiad.config.proto import service_pb2
-from naiad.errors import InternalError, InvalidArgumentError, UnavailableError, UnsupportedError
+from naiad.errors import InvalidArgumentError, UnavailableError, UnsupportedError
 from naiad.protocol import json_text, rpc_documents
 from naiad.snapshots import LogSettings
 
@@ -57,7 +57,7 @@ def changes_in_json(body: bytes | memoryview, settings: LogSettings) -> Iterator
     if "log_verbose_level" in wanted:
         level = _typed(wanted["log_verbose_level"], int, "unsigned-integer")
         if not 0 <= level <= _MAX_UNSIGNED:
-            raise _wrong_type("unsigned-integer")
+            raise json_text.access_error("", "", level, "unsigned-integer")
         settings = replace(settings, verbose_level=_verbose_level(level))
         yield settings
     if "log_format" in wanted:
@@ -113,12 +113,8 @@ def _verbose_level(number: int) -> int:
 
 def _typed(value: Any, kind: type, name: str) -> Any:  # noqa: ANN401 - of that kind
     if type(value) is not kind:
-        raise _wrong_type(name)
+        raise json_text.access_error("", "", value, name)
     return value
-
-
-def _wrong_type(wanted: str) -> InternalError:
-    return InternalError(f"attempt to access JSON non-{wanted} as {wanted}")
 
 
 def _parameter(wanted: Any, setting: str, field: str, name: str) -> Any:  # noqa: ANN401 - protobuf's map, and what is in it

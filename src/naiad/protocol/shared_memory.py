@@ -49,11 +49,8 @@ def decode_register_request(body: bytes | memoryview) -> RegionRequest:
             raise InvalidArgumentError(f"Shared memory register request has no '{member}' field")
     if type(members["key"]) is not str:
         raise json_text.access_error("", "key", members["key"], "string")
-    sizes = [members.get("offset", 0), members["byte_size"]]
-    for size in sizes:
-        if type(size) is not int or size < 0:
-            raise json_text.access_error("", "", size, "unsigned-integer")
-    return RegionRequest(members["key"], *sizes)
+    offset = _unsigned(members, "offset") if "offset" in members else 0
+    return RegionRequest(members["key"], offset, _unsigned(members, "byte_size"))
 
 
 class CudaRegionRequest(NamedTuple):

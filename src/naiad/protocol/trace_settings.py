@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from naiad.config.proto import service_pb2
-from naiad.errors import InternalError, InvalidArgumentError, UnsupportedError
+from naiad.errors import InvalidArgumentError, UnsupportedError
 from naiad.protocol import json_text
 from naiad.protocol.documents import dumps
 from naiad.snapshots import TRACE_LEVELS, TraceSettings
@@ -138,13 +138,13 @@ def _number(name: str, text: str, least: int, most: int, gap: str) -> int:
 
 def _strings(value: object) -> Iterator[str]:
     if not isinstance(value, list):
-        raise InternalError("attempt to access JSON non-array as array")
+        raise json_text.access_error("", "", value, "array")
     return (_string(element, "") for element in value)
 
 
 def _string(value: object, _name: str) -> str:
     if not isinstance(value, str):
-        raise InternalError("attempt to access JSON non-string as string")
+        raise json_text.access_error("", "", value, "string")
     return value
 
 

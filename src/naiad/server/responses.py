@@ -60,7 +60,7 @@ class Responses(Iterator[InferResponse]):
             raise response
         if response.final:
             self._has_ended = True
-            if not response.outputs:
+            if response.says_only_last:
                 raise StopIteration
         return response
 

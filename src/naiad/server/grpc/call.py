@@ -259,6 +259,10 @@ class Call(Asker):
         """The size of a unary call's message as it was sent, as long as the call waits for its answer."""
         return 0 if self._first is None else len(self._first.data)
 
+    def answer(self, message: bytes = b"") -> None:
+        """Give the only response: a small message that is whole, by default an empty one."""
+        self.respond(EncodedMessage([message], len(message)))
+
     def respond(self, encoded: EncodedMessage, compress_it: bool = False, trailing: Trailing | None = None) -> None:
         """Answer a unary call; `trailing` makes trailing metadata once the size of the message is known."""
         if self.ended:

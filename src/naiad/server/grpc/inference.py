@@ -19,7 +19,7 @@ from naiad.protocol.rpc import (
     read_version,
 )
 from naiad.protocol.timing_fields import REQUEST_FIELD, asks_for_timing, timing_fields
-from naiad.requests import InferResponse
+from naiad.requests import InferResponse, is_last
 from naiad.server.forwarding import HeaderForwarding
 from naiad.server.grpc.call import Call
 from naiad.server.grpc.tracing import begun_trace
@@ -203,7 +203,7 @@ class InferenceStream:
         model = entry.model
         if self._call.ended or model is None:
             return
-        if isinstance(response, NaiadError) or response.final:
+        if is_last(response):
             self._under_way.discard(entry)
             entry.ticket = None
         if isinstance(response, NaiadError):
@@ -216,7 +216,7 @@ class InferenceStream:
 
     def _take_answer(self, entry: _Entry, model: Model, response: InferResponse) -> None:
         declaration, metadata = entry.request.declaration, model.metadata
-        if entry.decoupled and response.final and not response.outputs:
+        if entry.decoupled and response.says_only_last:
             # It only says that it is the last, and is sent to those who asked for it.
             if declaration.enable_empty_final:
                 told = response._replace(model_version=declaration.model_version)

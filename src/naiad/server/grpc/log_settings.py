@@ -2,7 +2,6 @@
 """`LogSettings`: the settings of the log, changed and told."""
 
 from naiad.protocol import log_settings
-from naiad.protocol.rpc import EncodedMessage
 from naiad.server.grpc.call import Call
 from naiad.telemetry.logs import ServerLog
 
@@ -17,5 +16,4 @@ class LogSettingsMethods:
         """`LogSettings`: tells all of them; what comes before a wrong setting is changed, as in Triton."""
         for settings in log_settings.changes_in_message(message, self._log.settings):
             self._log.change(settings)
-        answer = log_settings.message(self._log.settings)
-        call.respond(EncodedMessage([answer], len(answer)))
+        call.answer(log_settings.message(self._log.settings))

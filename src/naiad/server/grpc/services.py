@@ -24,31 +24,6 @@ _SERVICE = "/inference.GRPCInferenceService"
 _HEALTH = "/grpc.health.v1.Health"
 _NO_LOCKS: Mapping[str, Lock] = MappingProxyType({})
 
-_CATEGORIES = {
-    f"{_HEALTH}/Check": "health",
-    f"{_SERVICE}/ServerLive": "health",
-    f"{_SERVICE}/ServerReady": "health",
-    f"{_SERVICE}/ModelReady": "health",
-    f"{_SERVICE}/ServerMetadata": "metadata",
-    f"{_SERVICE}/ModelMetadata": "metadata",
-    f"{_SERVICE}/ModelConfig": "model-config",
-    f"{_SERVICE}/ModelStatistics": "statistics",
-    f"{_SERVICE}/RepositoryIndex": "model-repository",
-    f"{_SERVICE}/RepositoryModelLoad": "model-repository",
-    f"{_SERVICE}/RepositoryModelUnload": "model-repository",
-    f"{_SERVICE}/ModelInfer": "inference",
-    f"{_SERVICE}/ModelStreamInfer": "inference",
-    f"{_SERVICE}/SystemSharedMemoryStatus": "shared-memory",
-    f"{_SERVICE}/SystemSharedMemoryRegister": "shared-memory",
-    f"{_SERVICE}/SystemSharedMemoryUnregister": "shared-memory",
-    f"{_SERVICE}/CudaSharedMemoryStatus": "shared-memory",
-    f"{_SERVICE}/CudaSharedMemoryRegister": "shared-memory",
-    f"{_SERVICE}/CudaSharedMemoryUnregister": "shared-memory",
-    f"{_SERVICE}/TraceSetting": "trace",
-    f"{_SERVICE}/LogSettings": "logging",
-}
-"""Path → Triton's category of restricted protocols; a method that is not here cannot be served."""
-
 
 def inference_services(
     dataplane: DataPlane,
@@ -64,32 +39,33 @@ def inference_services(
     requests to the models.
     """
     methods = _methods(dataplane, regions, log, tracer, forwarding)
-    return {path: method._replace(lock=locks.get(_CATEGORIES[path])) for path, method in methods}
+    return {path: method._replace(lock=locks.get(category)) for path, category, method in methods}
 
 
 def _methods(
     dataplane: DataPlane, regions: Regions, log: ServerLog, tracer: Tracer, forwarding: HeaderForwarding | None
-) -> Iterator[tuple[str, Method]]:
+) -> Iterator[tuple[str, str, Method]]:
+    """Yield the path of each method, Triton's category of restricted protocols that it belongs to, and the method."""
     information, inference = InformationMethods(dataplane), InferenceMethods(dataplane, regions, tracer, forwarding)
     shared_memory = SharedMemoryMethods(regions)
-    yield f"{_HEALTH}/Check", Method(information.health)
-    yield f"{_SERVICE}/ServerLive", Method(information.server_live)
-    yield f"{_SERVICE}/ServerReady", Method(information.server_ready)
-    yield f"{_SERVICE}/ModelReady", Method(information.model_ready)
-    yield f"{_SERVICE}/ServerMetadata", Method(information.server_metadata)
-    yield f"{_SERVICE}/ModelMetadata", Method(information.model_metadata)
-    yield f"{_SERVICE}/ModelConfig", Method(information.model_config)
-    yield f"{_SERVICE}/ModelStatistics", Method(information.model_statistics)
-    yield f"{_SERVICE}/RepositoryIndex", Method(information.repository_index)
-    yield f"{_SERVICE}/RepositoryModelLoad", Method(information.repository_model_load)
-    yield f"{_SERVICE}/RepositoryModelUnload", Method(information.repository_model_unload)
-    yield f"{_SERVICE}/ModelInfer", Method(inference.infer)
-    yield f"{_SERVICE}/ModelStreamInfer", Method(stream=inference.stream)
-    yield f"{_SERVICE}/SystemSharedMemoryStatus", Method(shared_memory.status)
-    yield f"{_SERVICE}/SystemSharedMemoryRegister", Method(shared_memory.register)
-    yield f"{_SERVICE}/SystemSharedMemoryUnregister", Method(shared_memory.unregister)
-    yield f"{_SERVICE}/CudaSharedMemoryStatus", Method(shared_memory.cuda_status)
-    yield f"{_SERVICE}/CudaSharedMemoryRegister", Method(shared_memory.cuda_register)
-    yield f"{_SERVICE}/CudaSharedMemoryUnregister", Method(shared_memory.cuda_unregister)
-    yield f"{_SERVICE}/LogSettings", Method(LogSettingsMethods(log).change)
-    yield f"{_SERVICE}/TraceSetting", Method(TraceSettingsMethods(dataplane, tracer).change)
+    yield f"{_HEALTH}/Check", "health", Method(information.health)
+    yield f"{_SERVICE}/ServerLive", "health", Method(information.server_live)
+    yield f"{_SERVICE}/ServerReady", "health", Method(information.server_ready)
+    yield f"{_SERVICE}/ModelReady", "health", Method(information.model_ready)
+    yield f"{_SERVICE}/ServerMetadata", "metadata", Method(information.server_metadata)
+    yield f"{_SERVICE}/ModelMetadata", "metadata", Method(information.model_metadata)
+    yield f"{_SERVICE}/ModelConfig", "model-config", Method(information.model_config)
+    yield f"{_SERVICE}/ModelStatistics", "statistics", Method(information.model_statistics)
+    yield f"{_SERVICE}/RepositoryIndex", "model-repository", Method(information.repository_index)
+    yield f"{_SERVICE}/RepositoryModelLoad", "model-repository", Method(information.repository_model_load)
+    yield f"{_SERVICE}/RepositoryModelUnload", "model-repository", Method(information.repository_model_unload)
+    yield f"{_SERVICE}/ModelInfer", "inference", Method(inference.infer)
+    yield f"{_SERVICE}/ModelStreamInfer", "inference", Method(stream=inference.stream)
+    yield f"{_SERVICE}/SystemSharedMemoryStatus", "shared-memory", Method(shared_memory.status)
+    yield f"{_SERVICE}/SystemSharedMemoryRegister", "shared-memory", Method(shared_memory.register)
+    yield f"{_SERVICE}/SystemSharedMemoryUnregister", "shared-memory", Method(shared_memory.unregister)
+    yield f"{_SERVICE}/CudaSharedMemoryStatus", "shared-memory", Method(shared_memory.cuda_status)
+    yield f"{_SERVICE}/CudaSharedMemoryRegister", "shared-memory", Method(shared_memory.cuda_register)
+    yield f"{_SERVICE}/CudaSharedMemoryUnregister", "shared-memory", Method(shared_memory.cuda_unregister)
+    yield f"{_SERVICE}/LogSettings", "logging", Method(LogSettingsMethods(log).change)
+    yield f"{_SERVICE}/TraceSetting", "trace", Method(TraceSettingsMethods(dataplane, tracer).change)

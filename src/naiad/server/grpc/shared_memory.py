@@ -3,7 +3,6 @@
 
 from naiad.config.proto import service_pb2
 from naiad.protocol import rpc_documents as documents
-from naiad.protocol.rpc import EncodedMessage
 from naiad.server.grpc.call import Call
 from naiad.shm.cuda import CudaRegions
 from naiad.shm.regions import Regions
@@ -19,37 +18,33 @@ class SharedMemoryMethods:
     def status(self, call: Call, message: memoryview) -> None:
         """`SystemSharedMemoryStatus`: of one region, or without a name, of all."""
         request = documents.parse(service_pb2.SystemSharedMemoryStatusRequest, message)
-        _answer(call, documents.regions(self._regions.status(request.name)))
+        call.answer(documents.regions(self._regions.status(request.name)))
 
     def register(self, call: Call, message: memoryview) -> None:
         """`SystemSharedMemoryRegister`."""
         request = documents.parse(service_pb2.SystemSharedMemoryRegisterRequest, message)
         self._regions.register(request.name, request.key, request.offset, request.byte_size)
-        _answer(call)
+        call.answer()
 
     def unregister(self, call: Call, message: memoryview) -> None:
         """`SystemSharedMemoryUnregister`: one region, or without a name, all."""
         request = documents.parse(service_pb2.SystemSharedMemoryUnregisterRequest, message)
         self._regions.unregister(request.name)
-        _answer(call)
+        call.answer()
 
     def cuda_status(self, call: Call, message: memoryview) -> None:
         """`CudaSharedMemoryStatus`: of one region, or without a name, of all."""
         request = documents.parse(service_pb2.CudaSharedMemoryStatusRequest, message)
-        _answer(call, documents.cuda_regions(self._cuda_regions.status(request.name)))
+        call.answer(documents.cuda_regions(self._cuda_regions.status(request.name)))
 
     def cuda_register(self, call: Call, message: memoryview) -> None:
         """`CudaSharedMemoryRegister`."""
         request = documents.parse(service_pb2.CudaSharedMemoryRegisterRequest, message)
         self._cuda_regions.register(request.name, request.raw_handle, request.device_id, request.byte_size)
-        _answer(call)
+        call.answer()
 
     def cuda_unregister(self, call: Call, message: memoryview) -> None:
         """`CudaSharedMemoryUnregister`: one region, or without a name, all."""
         request = documents.parse(service_pb2.CudaSharedMemoryUnregisterRequest, message)
         self._cuda_regions.unregister(request.name)
-        _answer(call)
-
-
-def _answer(call: Call, message: bytes = b"") -> None:
-    call.respond(EncodedMessage([message], len(message)))
+        call.answer()

@@ -4,7 +4,6 @@
 from naiad.config.proto import service_pb2
 from naiad.engine.dataplane import DataPlane
 from naiad.protocol import trace_settings
-from naiad.protocol.rpc import EncodedMessage
 from naiad.protocol.rpc_documents import parse
 from naiad.server.grpc.call import Call
 from naiad.telemetry.traces.tracer import Tracer
@@ -25,5 +24,4 @@ class TraceSettingsMethods:
             raise trace_settings.unknown_model(model)
         if request.settings:
             self._tracer.change(trace_settings.changes_in_message(request.settings), model)
-        answer = trace_settings.message(self._tracer.settings(model))
-        call.respond(EncodedMessage([answer], len(answer)))
+        call.answer(trace_settings.message(self._tracer.settings(model)))

@@ -13,7 +13,7 @@ from naiad.protocol.http1 import Headers
 from naiad.requests import InferRequest, InferResponse
 from naiad.server.forwarding import HeaderForwarding
 from naiad.server.http.exchange import JSON, Exchange
-from naiad.server.http.handlers.generated import EVENTS, Encoded, EventStream, OneObject, encode, is_slow_to_encode
+from naiad.server.http.handlers.generated import EVENTS, Encoded, EventStream, OneObject, encode_then
 from naiad.server.http.handlers.unknown_model import look_up
 from naiad.server.http.tracing import begin_trace
 from naiad.server.slow_work import SlowWork
@@ -92,11 +92,7 @@ class GenerateHandlers:
             exchange.run(self._answer, exchange, form, response)
 
     def _answer(self, exchange: Exchange, form: _Form, response: InferResponse | NaiadError) -> None:
-        respond = partial(_respond, exchange, form)
-        if is_slow_to_encode(response):
-            self._slow_work.run(exchange, partial(encode, response), respond)
-        else:
-            respond(encode(response))
+        encode_then(exchange, self._slow_work, response, partial(_respond, exchange, form))
 
 
 def _respond(exchange: Exchange, form: _Form, encoded: Encoded) -> None:

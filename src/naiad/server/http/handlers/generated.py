@@ -6,6 +6,7 @@ May import `protocol`, `errors`, `requests`, the data plane's `Ticket` and its n
 
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from naiad.errors import NaiadError
 from naiad.protocol.generate import encode_event, encode_generate
 from naiad.protocol.http1 import Headers
 from naiad.protocol.rest import encode_error
-from naiad.requests import InferResponse
+from naiad.requests import InferResponse, is_last
 from naiad.server.http.exchange import JSON, Exchange
 from naiad.server.slow_work import SlowWork
 
@@ -55,14 +56,22 @@ def is_slow_to_encode(response: InferResponse | NaiadError) -> bool:
     return sum([output.data.size for output in response.outputs]) > _INLINE_JSON_ELEMENTS
 
 
+def encode_then(
+    exchange: Exchange,
+    slow_work: SlowWork,
+    response: InferResponse | NaiadError,
+    then: Callable[[Encoded], None],
+) -> None:
+    """Write a response, in a thread if it is slow, and call `then` with it."""
+    if is_slow_to_encode(response):
+        slow_work.run(exchange, partial(encode, response), then)
+    else:
+        then(encode(response))
+
+
 def is_nothing(response: InferResponse | NaiadError) -> bool:
     """Tell whether a response only says that the one before was the last."""
-    return isinstance(response, InferResponse) and response.final and not response.outputs and response.error is None
-
-
-def is_last(response: InferResponse | NaiadError) -> bool:
-    """Tell whether no other response follows."""
-    return isinstance(response, NaiadError) or response.final
+    return isinstance(response, InferResponse) and response.says_only_last
 
 
 class Taker(ABC):
@@ -120,10 +129,8 @@ class OneObject(Taker):
             return
         if first is None:
             self._refuse(None)
-        elif is_slow_to_encode(first):
-            self._slow_work.run(self._exchange, partial(encode, first), self._respond)
         else:
-            self._respond(encode(first))
+            encode_then(self._exchange, self._slow_work, first, self._respond)
 
     def _refuse(self, first: InferResponse | NaiadError | None) -> None:
         failed = isinstance(first, NaiadError) or (first is not None and first.error is not None)
