@@ -70,7 +70,7 @@ def add_model(repository: Path, name: str, artifact: Path, config: str | None = 
     """Put a model into a repository, bare or with a config.pbtxt; return its folder."""
     folder = repository / name
     (folder / str(version)).mkdir(parents=True)
-    (folder / str(version) / "model.onnx").hardlink_to(artifact)
+    (folder / str(version) / "model.onnx").symlink_to(artifact.resolve())
     if config is not None:
         (folder / "config.pbtxt").write_text(config, encoding="utf-8")
     return folder

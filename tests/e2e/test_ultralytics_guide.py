@@ -190,7 +190,7 @@ def test_metadata_of_awkward_names_reaches_the_client_from_the_artifact(
     export = exports.random("detect", is_dynamic=True)
     folder = tmp_path / "triton_repo" / _MODEL_NAME / "1"
     folder.mkdir(parents=True)
-    (folder / "model.onnx").hardlink_to(export.path)
+    (folder / "model.onnx").symlink_to(export.path)
     with _server(_Guide(tmp_path / "triton_repo", {}), tmp_path / "log") as port:
         _wait(port).close()
         results = predict(f"http://localhost:{port}/{_MODEL_NAME}", "detect", [bus], 320)

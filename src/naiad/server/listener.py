@@ -165,7 +165,8 @@ def _binding_failure(address: str, port: int, error: OSError) -> str:
     where = f"cannot listen on {address}:{port}"
     if error.errno == errno.EADDRINUSE:
         return f"{where}: the port is in use; stop what listens there, or choose another port (0 takes a free one)"
-    if error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
+    # asyncio since Python 3.13 gives no number when none of the name's addresses is this machine's.
+    if error.errno in (errno.EADDRNOTAVAIL, None) or isinstance(error, socket.gaierror):
         return f"{where}: this machine doesn't have that address; use 127.0.0.1, or 0.0.0.0 for all interfaces"
     if error.errno == errno.EACCES:
         return f"{where}: no permission; choose a port above 1023"
