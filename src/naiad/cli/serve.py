@@ -169,7 +169,7 @@ def _as_text(value: object) -> str:
 
 
 def _run(detach: bool, **values: Any) -> None:  # noqa: ANN401 - click's
-    """Serve the models of a repository over Triton's HTTP protocol.
+    """Serve the models of a repository over Triton's protocols, HTTP and gRPC.
 
     The flags are Triton's; those that this version cannot honour are refused by name. Each may also be given as
     an environment variable: NAIAD_SERVE_HTTP_PORT=9000 is --http-port=9000. Several values are separated by ';'.

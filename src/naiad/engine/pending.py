@@ -15,10 +15,9 @@ OnResponse = Callable[[InferResponse | NaiadError], None]
 class Pending:
     """One accepted request, until its last response has gone.
 
-    `arrived_ns` is when the engine got it, `queued_ns` when it last joined a queue; both monotonic.
-    `trace` is there if the request is traced.
-    `timing` is set once it is computed, if the request asks for it; `parameters` are those of the last response.
-    `is_cancelled` says the client no longer wants it, `is_done` that nothing more will be sent.
+    `arrived_ns` is when the engine got it, `queued_ns` when it last joined a queue; both monotonic. `trace` is there if
+    the request is traced. `timing` is set once it is computed, if the request asks for it; `parameters` are those of
+    the last response. `is_cancelled` says the client no longer wants it, `is_done` that nothing more will be sent.
     """
 
     __slots__ = (

@@ -21,10 +21,9 @@ class Flag:
     """What the table knows of an option beside its name, type and default.
 
     `minimum` and `maximum` are inclusive, in `unit`. `choices` lists the values that work, `later_choices` maps those
-    Triton knows and this version does not to the feature they need. A `switch` takes no value. `note` is a
-    notice for whoever sets the option: it is accepted, but does not do what its name promises, or is to be spelled
-    otherwise. `tritons` is false
-    for an option that Triton does not have.
+    Triton knows and this version does not to the feature they need. A `switch` takes no value. `note` is a notice for
+    whoever sets the option: it is accepted, but does not do what its name promises, or is to be spelled otherwise.
+    `tritons` is false for an option that Triton does not have.
     """
 
     group: str

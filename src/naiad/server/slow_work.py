@@ -22,7 +22,7 @@ class SlowWork:
     """
 
     def __init__(self, threads: int = 2) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="naiad-http")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="naiad-slow-work")
 
     def run(self, asker: Asker, work: Callable[[], T], then: Callable[[T], None]) -> None:
         """Call `work` in a thread, then `then` with its result on the loop, if the client is still there.

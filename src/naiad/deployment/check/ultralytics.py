@@ -185,7 +185,7 @@ def _fixed_dims(subject: Subject, values: Mapping[str, object], dims: tuple[int,
     tensor = subject.artifact.signature.inputs[0] if subject.artifact and subject.artifact.signature.inputs else None
     if tensor is None or tensor.dims[-2:] == (-1, -1):
         fix = "write -1 for height and width, as the model file has them; or leave inputs and outputs out"
-        corrected = _blocksartifact_metadata(subject) or f"dims: {shown((*dims[:-2], -1, -1))}"
+        corrected = _listed_blocks(subject) or f"dims: {shown((*dims[:-2], -1, -1))}"
     else:
         fix = "export the model again with dynamic sizes, or say in its metadata that it is not dynamic"
         arguments = values.get("args")
@@ -203,7 +203,7 @@ def _fixed_dims(subject: Subject, values: Mapping[str, object], dims: tuple[int,
     )
 
 
-def _blocksartifact_metadata(subject: Subject) -> str:
+def _listed_blocks(subject: Subject) -> str:
     """Return the listed inputs and outputs as the model file has them; empty where it cannot be read."""
     artifact = subject.artifact
     if artifact is None:

@@ -46,9 +46,9 @@ class Exchange(Asker):
     """A request that waits for its response.
 
     `body` is empty without one; `receiving_since_ns` is when it began to come (monotonic), 0 if it came with the head.
-    A handler answers exactly once, by `respond` or `fail`, or in pieces: by `begin`, any
-    number of `send` and `finish`. What comes later is ignored. `on_full` may be set to be told by True that the client
-    leaves pieces unread, by False that it has read them.
+    A handler answers exactly once, by `respond` or `fail`, or in pieces: by `begin`, any number of `send` and `finish`.
+    What comes later is ignored. `on_full` may be set to be told by True that the client leaves pieces unread, by False
+    that it has read them.
     """
 
     __slots__ = ("_responder", "begun", "body", "head", "on_full", "receiving_since_ns")
