@@ -51,3 +51,9 @@ def test_the_demo_s_server_is_stopped_whatever_happens(repository: Path, state: 
         interrupt(server)
     assert not servers[0].is_running
     assert list(state.iterdir()) == []
+
+
+def test_the_demo_s_server_needs_no_port_but_a_free_one(repository: Path, state: Path) -> None:
+    with demo.served(console(), repository) as server:
+        assert server.http_port > 0
+        assert (server.grpc_url, server.metrics_url) == ("", "")

@@ -111,7 +111,7 @@ def _untrained(folder: Path) -> Path:
 @contextmanager
 def served(out: Console, repository: Path) -> Iterator[RunningServer]:
     """Serve the repository on a free port while the block runs, in a process of its own."""
-    arguments = [f"--model-repository={repository}", "--http-port=0", "--allow-metrics=false"]
+    arguments = [f"--model-repository={repository}", "--http-port=0", "--allow-grpc=false", "--allow-metrics=false"]
     started = background.launch(arguments, port=0)
     try:
         with step(out, f"Starting: naiad serve --model-repository={repository}"):
