@@ -54,7 +54,7 @@ class OutputTensor(NamedTuple):
 
 
 class RequestTiming(NamedTuple):
-    """Where an answered request spent its time, in ns; the compute parts are those of its whole batch.
+    """Where a request spent its time until a response, in ns; the compute parts are those of its whole batch.
 
     `request_ns` is from its arrival in the engine to the end of the computation.
     """
@@ -71,7 +71,7 @@ class InferRequest(NamedTuple):
 
     `timeout_us` and `priority` are the scheduling hints of Triton's schedule-policy extension (0: the model's
     default); `sequence_id` 0 or "" means no sequence. `parameters` are the client's own, handed to the model.
-    `wants_timing` asks for the response's `timing`.
+    `wants_timing` asks for the `timing` of each response.
     """
 
     model_name: str

@@ -351,6 +351,29 @@ class TestDecoupled:
 
         run(serve, test)
 
+    def test_every_response_tells_the_time_until_then_to_who_asked(self, run: Run) -> None:
+        def serve(requests: Sequence[ModelRequest]) -> None:
+            sender = requests[0].sender
+            sender.send(y(1))
+            sender.send(y(2))
+            sender.close()
+
+        async def test(model: Model) -> None:
+            times = [
+                one.timing for one in await Client(model, 0, wants_timing=True).all() if isinstance(one, InferResponse)
+            ]
+            first, second, last = times
+            assert first is not None
+            assert second is not None
+            assert last is not None
+            assert 0 <= first.queue_ns == second.queue_ns == last.queue_ns
+            assert 0 <= first.compute_infer_ns <= second.compute_infer_ns <= last.compute_infer_ns
+            for told in (first, second, last):
+                assert told.queue_ns + told.compute_infer_ns + told.compute_output_ns <= told.request_ns
+            assert [one.timing for one in await Client(model, 0).all() if isinstance(one, InferResponse)] == [None] * 3
+
+        run(serve, test)
+
     def test_a_forgotten_sender_fails_its_request(self, run: Run) -> None:
         def serve(requests: Sequence[ModelRequest]) -> None:
             requests[0].sender.send(y(1))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from naiad.errors import InternalError, InvalidArgumentError, NaiadError
-from naiad.protocol.generate import decode_generate, encode_event, encode_generate
+from naiad.protocol.generate import decode_generate, encode_event, encode_generate, with_members
 from naiad.requests import InferRequest, InferResponse, OutputTensor
 from naiad.snapshots import ModelMetadata, TensorMetadata
 
@@ -141,6 +141,10 @@ def test_half_precision_has_no_form() -> None:
     outputs = (OutputTensor("OUT", "FP16", (1,), np.zeros(1, np.float16)),)
     with pytest.raises(InvalidArgumentError, match="sending FP16 data via JSON is not supported"):
         encode_generate(InferResponse("m", "1", outputs))
+
+
+def test_an_object_takes_further_members_at_its_end() -> None:
+    assert with_members(b'{"a":"}"}', {"n": 1, "m": 2}) == b'{"a":"}","n":1,"m":2}'
 
 
 def test_an_event() -> None:

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from naiad.config.proto import service_pb2
 from naiad.errors import InternalError, InvalidArgumentError, NaiadError, NotFoundError, UnsupportedError
 from naiad.protocol import rpc
-from naiad.requests import InferRequest, InferResponse, OutputTensor, RequestedOutput, SharedMemoryRange
+from naiad.protocol.timing_fields import timing_parameters
+from naiad.requests import (
+    InferRequest,
+    InferResponse,
+    OutputTensor,
+    RequestedOutput,
+    RequestTiming,
+    SharedMemoryRange,
+)
 from naiad.tensors import DATATYPES, encode_bytes
 
 Request = service_pb2.ModelInferRequest
@@ -445,6 +453,20 @@ def test_a_stream_response_says_whether_it_is_the_last() -> None:
         assert proto.infer_response.id == "7"
         assert proto.infer_response.parameters["triton_final_response"].bool_param is final
         assert len(proto.infer_response.raw_output_contents) == 2
+
+
+def test_a_stream_response_tells_its_timing_and_its_size_without_it() -> None:
+    plain = service_pb2.ModelStreamInferResponse.FromString(
+        written(rpc.encode_stream_response(response(), (), {}, True))
+    )
+    timing = RequestTiming(9_000, 1_000, 2_000, 3_000, 0)
+    told = rpc.encode_stream_response(response(timing=timing), (), {}, True, (), 70)
+    proto = service_pb2.ModelStreamInferResponse.FromString(written(told)).infer_response
+    asked = {name: value.int64_param for name, value in proto.parameters.items() if name.startswith("naiad-")}
+    assert asked == timing_parameters(timing, 70, plain.infer_response.ByteSize())
+    for name in asked:
+        del proto.parameters[name]
+    assert proto == plain.infer_response
 
 
 def test_a_stream_error_names_the_model_if_the_request_had_got_so_far() -> None:

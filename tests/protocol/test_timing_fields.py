@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 
-from naiad.protocol.timing_fields import asks_for_timing, timing_fields
+from naiad.protocol.timing_fields import asks_for_timing, timing_fields, timing_parameters
 from naiad.requests import RequestTiming
 
 
@@ -18,12 +18,14 @@ def test_times_are_whole_microseconds() -> None:
     timing = RequestTiming(
         request_ns=9_999_999, queue_ns=999, compute_input_ns=1000, compute_infer_ns=2_500_000, compute_output_ns=0
     )
-    assert dict(timing_fields(timing, 70, 80)) == {
-        b"naiad-request-us": b"9999",
-        b"naiad-queue-us": b"0",
-        b"naiad-compute-input-us": b"1",
-        b"naiad-compute-infer-us": b"2500",
-        b"naiad-compute-output-us": b"0",
-        b"naiad-request-bytes": b"70",
-        b"naiad-response-bytes": b"80",
+    told = {
+        "naiad-request-us": 9999,
+        "naiad-queue-us": 0,
+        "naiad-compute-input-us": 1,
+        "naiad-compute-infer-us": 2500,
+        "naiad-compute-output-us": 0,
+        "naiad-request-bytes": 70,
+        "naiad-response-bytes": 80,
     }
+    assert timing_parameters(timing, 70, 80) == told
+    assert {name.decode(): int(value) for name, value in timing_fields(timing, 70, 80)} == told

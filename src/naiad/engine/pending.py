@@ -16,8 +16,8 @@ class Pending:
     """One accepted request, until its last response has gone.
 
     `arrived_ns` is when the engine got it, `queued_ns` when it last joined a queue; both monotonic. `trace` is there if
-    the request is traced. `timing` is set once it is computed, if the request asks for it; `parameters` are those of
-    the last response. `is_cancelled` says the client no longer wants it, `is_done` that nothing more will be sent.
+    the request is traced. `timing` is that of the latest response, if the request asks for it; `parameters` are those
+    of the last response. `is_cancelled` says the client no longer wants it, `is_done` that nothing more will be sent.
     """
 
     __slots__ = (
@@ -59,9 +59,8 @@ class Pending:
         """Send the only response, or the last one, unless the client has gone."""
         self.is_done = True
         if not self.is_cancelled:
-            request = self.request
-            response = InferResponse(request.model_name, self.version, outputs, request.id, self.parameters)
-            self.on_response(response if self.timing is None else response._replace(timing=self.timing))
+            name, request_id = self.request.model_name, self.request.id
+            self.on_response(InferResponse(name, self.version, outputs, request_id, self.parameters, True, self.timing))
 
     def answer_in_part(
         self,
@@ -72,7 +71,8 @@ class Pending:
         """Send a response that is not the last, unless the client has gone."""
         if not self.is_cancelled:
             name, request_id = self.request.model_name, self.request.id
-            self.on_response(InferResponse(name, self.version, outputs, request_id, parameters, False, None, error))
+            response = InferResponse(name, self.version, outputs, request_id, parameters, False, self.timing, error)
+            self.on_response(response)
 
     def fail(self, error: NaiadError) -> None:
         """Send an error as the last word, unless the client has gone."""

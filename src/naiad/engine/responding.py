@@ -199,18 +199,19 @@ class RespondingScheduler(Scheduler[RespondingThread]):
             return  # failed by `abort`
         if self._is_decoupled:
             self._count(pending, opened, reply)
+        if pending.request.wants_timing:
+            pending.timing = timing_of(pending, _timings(opened, reply), self._clock())
         if not reply.final:
             pending.answer_in_part(reply.outputs or (), reply.parameters, reply.error)
             return
         if pending.trace is not None:
-            start_ns = opened.channel.started_ns
-            pending.trace.computed(start_ns, start_ns, reply.computed_ns, reply.ready_ns)
+            pending.trace.computed(*_timings(opened, reply))
         if pending.is_cancelled:
             self._finish(pending, CancelledError("request cancelled"), FailureReason.CANCELED)
         elif reply.error is not None:
             self._finish(pending, reply.error, FailureReason.BACKEND)
         else:
-            self._succeed(pending, opened.channel, reply)
+            self._succeed(pending, opened, reply)
 
     def _count(self, pending: Pending, opened: _Open, reply: Reply) -> None:
         """Count a response in the statistics, unless it was sent to nobody."""
@@ -228,12 +229,16 @@ class RespondingScheduler(Scheduler[RespondingThread]):
         opened.count += 1
         opened.since_ns = reply.ready_ns
 
-    def _succeed(self, pending: Pending, channel: Channel, reply: Reply) -> None:
-        start_ns = channel.started_ns
-        timings = Timings(start_ns, start_ns, reply.computed_ns, reply.ready_ns)
-        now_ns = self._clock()
-        self._statistics.record_success(pending.bound.rows, pending.arrived_ns, pending.queued_ns, timings, now_ns)
-        if pending.request.wants_timing:
-            pending.timing = timing_of(pending, timings, now_ns)
+    def _succeed(self, pending: Pending, opened: _Open, reply: Reply) -> None:
+        timings = _timings(opened, reply)
+        self._statistics.record_success(
+            pending.bound.rows, pending.arrived_ns, pending.queued_ns, timings, self._clock()
+        )
         pending.parameters = reply.parameters
         self._release(pending, reply.outputs or ())
+
+
+def _timings(opened: _Open, reply: Reply) -> Timings:
+    """Return the times of a request until this reply; nothing is merged."""
+    start_ns = opened.channel.started_ns
+    return Timings(start_ns, start_ns, reply.computed_ns, reply.ready_ns)

@@ -147,6 +147,11 @@ def _with_all_numbers(value: Any) -> object:  # noqa: ANN401 - arrays, elements 
     return tensor_json.encode_numbers(value) if isinstance(value, float) else value
 
 
+def with_members(text: bytes, members: Mapping[str, int]) -> bytes:
+    """Return the JSON text of an object that is not empty, with further members at its end."""
+    return text[:-1] + b"," + orjson.dumps(members)[1:]
+
+
 def encode_event(text: bytes) -> bytes:
     """Write a server-sent event of a JSON text."""
     return b"data: " + text + b"\n\n"

@@ -3,7 +3,7 @@
 
 Written by hand, field after field, so that tensors go out as views of the arrays; what is the same in many responses is
 remembered. Mirrors KServe v2's gRPC protocol with Triton's classification and parameters extensions.
-May import `errors`, `tensors`, `requests`, `config.proto`, `rpc_wire` and `classification`.
+May import `errors`, `tensors`, `requests`, `config.proto`, `rpc_wire`, `classification` and `timing_fields`.
 """
 
 from collections.abc import Container, Mapping
@@ -13,6 +13,7 @@ from typing import NamedTuple
 from naiad.config.proto import service_pb2
 from naiad.protocol.classification import classify
 from naiad.protocol.rpc_wire import field_head, length_delimited, packed
+from naiad.protocol.timing_fields import timing_parameters
 from naiad.requests import InferResponse, ParameterValue, RequestedOutput
 from naiad.tensors import Array, encode_bytes
 
@@ -57,14 +58,21 @@ def encode_stream_response(
     labels: Mapping[str, tuple[str, ...]],
     batching: bool,
     shared: Container[str] = (),
+    request_bytes: int = 0,
 ) -> EncodedMessage:
     """Write a `ModelStreamInferResponse`, with the parameter `triton_final_response`.
+
+    If the response has a `timing`, that is among the parameters too, with the size of the request's message and that of
+    the `ModelInferResponse` as it would be without.
 
     Raises:
         InvalidArgumentError: as `encode_infer`.
     """
     told = response._replace(parameters={**response.parameters, "triton_final_response": response.final})
     fields = _fields(told, _classes(requested), labels, batching, shared)
+    if response.timing is not None:
+        timing = timing_parameters(response.timing, request_bytes, sum(map(len, fields)))
+        fields += [_parameter(name, value) for name, value in timing.items()]
     return _join([field_head(2, sum(map(len, fields))), *fields])
 
 

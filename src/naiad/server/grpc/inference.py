@@ -59,7 +59,7 @@ class InferenceMethods:
         if self._tracer.is_active:
             call.trace = begun_trace(self._tracer, call, model.name)
         asked = request.to_request(self._regions.readable)
-        if call.head.metadata and asks_for_timing(dict(call.head.metadata).get(REQUEST_FIELD)):
+        if _asks_for_timing(call.head):
             asked = asked._replace(wants_timing=True)
         if self._forwarding is not None:
             asked = self._forwarding.add_to(asked, _fields(call.head))
@@ -72,6 +72,10 @@ class InferenceMethods:
     def stream(self, call: Call) -> "InferenceStream":
         """`ModelStreamInfer`."""
         return InferenceStream(call, self._dataplane, self._regions, self._tracer, self._forwarding)
+
+
+def _asks_for_timing(head: CallHead) -> bool:
+    return bool(head.metadata) and asks_for_timing(dict(head.metadata).get(REQUEST_FIELD))
 
 
 def _fields(head: CallHead) -> Iterator[tuple[bytes, bytes]]:
@@ -105,16 +109,17 @@ def _answer(
 
 
 class _Entry:
-    """One request of a stream: `answers` wait for their turn until `done`.
+    """One request of a stream, its message of `size_bytes`: `answers` wait for their turn until `done`.
 
     It has a `ticket` while it is under way only: ticket and entry make a circle, and in it are the request's message or
     views of shared memory, which are not to be left to the garbage collector.
     """
 
-    __slots__ = ("answers", "done", "fault", "model", "request", "shared", "ticket", "trace")
+    __slots__ = ("answers", "done", "fault", "model", "request", "shared", "size_bytes", "ticket", "trace")
 
-    def __init__(self, request: RpcRequest) -> None:
+    def __init__(self, request: RpcRequest, size_bytes: int) -> None:
         self.request = request
+        self.size_bytes = size_bytes
         self.model: Model | None = None
         self.shared: SharedOutputs | None = None
         self.ticket: Ticket | None = None
@@ -140,7 +145,8 @@ class InferenceStream:
 
     Answers of models that give one for each request come in the order of the requests; those of decoupled models as
     they are made. A request that fails is answered with `error_message` and the stream goes on, unless the client set
-    the metadata `triton_grpc_error`: then the first failure ends it with a status.
+    the metadata `triton_grpc_error`: then the first failure ends it with a status. With the metadata `naiad-timing`
+    each response tells where the time of its request went.
     """
 
     def __init__(
@@ -157,6 +163,7 @@ class InferenceStream:
         self._tracer = tracer
         self._forwarding = forwarding
         self._strict = ("triton_grpc_error", b"true") in call.head.metadata
+        self._wants_timing = _asks_for_timing(call.head)
         self._in_order: deque[_Entry] = deque()
         self._under_way: set[_Entry] = set()
         self._half_closed = False
@@ -164,7 +171,7 @@ class InferenceStream:
 
     def on_message(self, message: memoryview) -> None:
         """Take a request."""
-        entry = _Entry(read_infer(message))
+        entry = _Entry(read_infer(message), len(message))
         try:
             self._submit(entry)
         except NaiadError as error:
@@ -179,6 +186,8 @@ class InferenceStream:
         if self._tracer.is_active:
             entry.trace = begun_trace(self._tracer, self._call, model.name)
         request = entry.request.to_request(self._regions.readable)
+        if self._wants_timing:
+            request = request._replace(wants_timing=True)
         if self._forwarding is not None:
             request = self._forwarding.add_to(request, _fields(self._call.head))
         if declaration.shared:
@@ -220,7 +229,7 @@ class InferenceStream:
             # It only says that it is the last, and is sent to those who asked for it.
             if declaration.enable_empty_final:
                 told = response._replace(model_version=declaration.model_version)
-                self._send(entry, encode_stream_response(told, (), {}, False))
+                self._send(entry, encode_stream_response(told, (), {}, False, (), entry.size_bytes))
             entry.end_trace()
             self._end_if_done()
             return
@@ -229,7 +238,7 @@ class InferenceStream:
             if entry.shared is not None:
                 entry.shared.write(response)
             encoded = encode_stream_response(
-                response, declaration.outputs, metadata.labels, batching, declaration.shared
+                response, declaration.outputs, metadata.labels, batching, declaration.shared, entry.size_bytes
             )
         except NaiadError as error:
             self._fail(entry, error, (response.model_name, response.model_version))

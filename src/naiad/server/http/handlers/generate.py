@@ -1,19 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """`POST /v2/models/{m}[/versions/{v}]/generate` and `generate_stream`."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 from naiad.engine.dataplane import DataPlane
 from naiad.engine.model import Model
 from naiad.errors import InvalidArgumentError, NaiadError
-from naiad.protocol.generate import decode_generate, encode_event
-from naiad.protocol.http1 import Headers
+from naiad.protocol.generate import decode_generate
+from naiad.protocol.timing_fields import REQUEST_HEADER, asks_for_timing
 from naiad.requests import InferRequest, InferResponse
 from naiad.server.forwarding import HeaderForwarding
-from naiad.server.http.exchange import JSON, Exchange
-from naiad.server.http.handlers.generated import EVENTS, Encoded, EventStream, OneObject, encode_then
+from naiad.server.http.exchange import Exchange
+from naiad.server.http.handlers.generated import (
+    EventStream,
+    OneObject,
+    Respond,
+    encode_then,
+    respond_with_event,
+    respond_with_object,
+)
 from naiad.server.http.handlers.unknown_model import look_up
 from naiad.server.http.tracing import begin_trace
 from naiad.server.slow_work import SlowWork
@@ -23,15 +29,14 @@ _INLINE_JSON_BYTES = 1024 * 1024
 
 
 class _Form(NamedTuple):
-    """The form of an answer: `wrap` makes the body of its JSON text; `several` takes a decoupled model's responses."""
+    """The form of an answer: `respond` gives one response, `several` takes those of a decoupled model."""
 
-    headers: Headers
-    wrap: Callable[[bytes], bytes]
+    respond: Respond
     several: type[OneObject] | type[EventStream]
 
 
-_ONE_OBJECT = _Form(JSON, bytes, OneObject)
-_STREAM = _Form(EVENTS, encode_event, EventStream)
+_ONE_OBJECT = _Form(respond_with_object, OneObject)
+_STREAM = _Form(respond_with_event, EventStream)
 
 
 class GenerateHandlers:
@@ -77,6 +82,8 @@ class GenerateHandlers:
             submit(decode())
 
     def _submit(self, exchange: Exchange, model: Model, form: _Form, request: InferRequest) -> None:
+        if asks_for_timing(exchange.head.headers.get(REQUEST_HEADER)):
+            request = request._replace(wants_timing=True)
         if self._forwarding is not None:
             request = self._forwarding.add_to(request, exchange.head.fields)
         if model.is_decoupled:
@@ -92,8 +99,4 @@ class GenerateHandlers:
             exchange.run(self._answer, exchange, form, response)
 
     def _answer(self, exchange: Exchange, form: _Form, response: InferResponse | NaiadError) -> None:
-        encode_then(exchange, self._slow_work, response, partial(_respond, exchange, form))
-
-
-def _respond(exchange: Exchange, form: _Form, encoded: Encoded) -> None:
-    exchange.respond(encoded.status, form.headers, (form.wrap(encoded.text),))
+        encode_then(exchange, self._slow_work, response, partial(form.respond, exchange))

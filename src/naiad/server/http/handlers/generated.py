@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 from naiad.engine.dataplane import Ticket
 from naiad.errors import NaiadError
-from naiad.protocol.generate import encode_event, encode_generate
+from naiad.protocol.generate import encode_event, encode_generate, with_members
 from naiad.protocol.http1 import Headers
 from naiad.protocol.rest import encode_error
-from naiad.requests import InferResponse, is_last
+from naiad.protocol.timing_fields import timing_fields, timing_parameters
+from naiad.requests import InferResponse, RequestTiming, is_last
 from naiad.server.http.exchange import JSON, Exchange
 from naiad.server.slow_work import SlowWork
 
@@ -31,10 +32,15 @@ _NOT_ONE = (
 
 
 class Encoded(NamedTuple):
-    """A response as JSON, and the status that it would have alone."""
+    """A response as JSON, the status that it would have alone, and its `timing` if it is to be told."""
 
     status: int
     text: bytes
+    timing: RequestTiming | None = None
+
+
+Respond = Callable[[Exchange, Encoded], None]
+"""Answers an exchange with a response."""
 
 
 def encode(response: InferResponse | NaiadError) -> Encoded:
@@ -44,7 +50,7 @@ def encode(response: InferResponse | NaiadError) -> Encoded:
     if response.error is not None:
         return Encoded(_FAILED, encode_error(str(response.error)))
     try:
-        return Encoded(200, encode_generate(response))
+        return Encoded(200, encode_generate(response), response.timing)
     except NaiadError as error:
         return Encoded(_FAILED, encode_error(str(error)))
 
@@ -67,6 +73,27 @@ def encode_then(
         slow_work.run(exchange, partial(encode, response), then)
     else:
         then(encode(response))
+
+
+def respond_with_object(exchange: Exchange, encoded: Encoded) -> None:
+    """Answer with one JSON object, the timing in header fields."""
+    headers = JSON
+    if encoded.timing is not None:
+        headers = (*headers, *timing_fields(encoded.timing, len(exchange.body), len(encoded.text)))
+    exchange.respond(encoded.status, headers, (encoded.text,))
+
+
+def respond_with_event(exchange: Exchange, encoded: Encoded) -> None:
+    """Answer with one event."""
+    exchange.respond(encoded.status, EVENTS, (_event(exchange, encoded),))
+
+
+def _event(exchange: Exchange, encoded: Encoded) -> bytes:
+    """Write an event, the timing among the response's parameters; it tells the size of the JSON text without."""
+    text = encoded.text
+    if encoded.timing is not None:
+        text = with_members(text, timing_parameters(encoded.timing, len(exchange.body), len(text)))
+    return encode_event(text)
 
 
 def is_nothing(response: InferResponse | NaiadError) -> bool:
@@ -129,15 +156,14 @@ class OneObject(Taker):
             return
         if first is None:
             self._refuse(None)
-        else:
-            encode_then(self._exchange, self._slow_work, first, self._respond)
+            return
+        if isinstance(first, InferResponse) and isinstance(response, InferResponse):
+            first = first._replace(timing=response.timing)  # until it was clear
+        encode_then(self._exchange, self._slow_work, first, partial(respond_with_object, self._exchange))
 
     def _refuse(self, first: InferResponse | NaiadError | None) -> None:
         failed = isinstance(first, NaiadError) or (first is not None and first.error is not None)
-        self._respond(Encoded(_FAILED if failed else 200, encode_error(_NOT_ONE)))
-
-    def _respond(self, encoded: Encoded) -> None:
-        self._exchange.respond(encoded.status, JSON, (encoded.text,))
+        respond_with_object(self._exchange, Encoded(_FAILED if failed else 200, encode_error(_NOT_ONE)))
 
 
 class EventStream(Taker):
@@ -188,7 +214,7 @@ class EventStream(Taker):
         if not exchange.begun:
             exchange.begin(200 if encoded is None else encoded.status, EVENTS)
         if encoded is not None:
-            exchange.send((encode_event(encoded.text),))
+            exchange.send((_event(exchange, encoded),))
         if last:
             exchange.finish()
 

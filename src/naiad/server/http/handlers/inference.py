@@ -16,7 +16,7 @@ from naiad.protocol.rest import (
     encode_infer,
     parse_header_length,
 )
-from naiad.protocol.timing_fields import REQUEST_FIELD, asks_for_timing, timing_fields
+from naiad.protocol.timing_fields import REQUEST_HEADER, asks_for_timing, timing_fields
 from naiad.requests import InferResponse, RequestTiming
 from naiad.server.bodies import BodyBudget, BodyBuffer
 from naiad.server.forwarding import HeaderForwarding
@@ -34,7 +34,6 @@ _INLINE_JSON_BYTES = 1024 * 1024
 _INLINE_COMPRESSING_BYTES = 64 * 1024
 _INLINE_JSON_ELEMENTS = 64 * 1024
 
-_TIMING_HEADER = REQUEST_FIELD.encode()
 _BINARY: Headers = ((b"Content-Type", b"application/octet-stream"),)
 _ACCEPTED_CODINGS: Headers = (*TEXT, (b"Accept-Encoding", b"gzip, deflate"))
 
@@ -132,7 +131,7 @@ class InferenceHandlers:
     def _submit(self, call: _Call, decoded: DecodedInfer) -> None:
         exchange = call.exchange
         encodings, request = decoded.encodings, decoded.request
-        if asks_for_timing(exchange.head.headers.get(_TIMING_HEADER)):
+        if asks_for_timing(exchange.head.headers.get(REQUEST_HEADER)):
             request = request._replace(wants_timing=True)
         if self._forwarding is not None:
             request = self._forwarding.add_to(request, exchange.head.fields)
