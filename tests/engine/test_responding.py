@@ -441,6 +441,33 @@ class TestDecoupled:
 
         run(serve, test)
 
+    def test_a_request_that_is_held_back_before_it_is_served_is_held_back_then(self, run: Run) -> None:
+        sent: list[int] = []
+        is_free, begun = threading.Event(), threading.Event()
+
+        def serve(requests: Sequence[ModelRequest]) -> None:
+            [request] = requests
+            if request.inputs["X"][0]:
+                begun.set()
+                request.sender.send(y(1))
+                sent.append(1)
+            else:
+                assert is_free.wait(PATIENCE_S)
+            request.sender.close()
+
+        async def test(model: Model) -> None:
+            first, second = Client(model, 0), Client(model, 1)
+            second.hold_back(True)
+            is_free.set()
+            await first.all()
+            await until(begun.is_set)
+            await asyncio.sleep(0.02)
+            assert (sent, second.told) == ([], [])
+            second.hold_back(False)
+            assert values_of(await second.all()) == [[1], None]
+
+        run(serve, test)
+
     def test_errors_in_between_wait_too(self, run: Run) -> None:
         sent: list[str] = []
         is_held = threading.Event()

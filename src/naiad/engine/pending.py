@@ -17,7 +17,8 @@ class Pending:
 
     `arrived_ns` is when the engine got it, `queued_ns` when it last joined a queue; both monotonic. `trace` is there if
     the request is traced. `timing` is that of the latest response, if the request asks for it; `parameters` are those
-    of the last response. `is_cancelled` says the client no longer wants it, `is_done` that nothing more will be sent.
+    of the last response. `is_cancelled` says the client no longer wants it, `is_held_back` that it reads nothing for
+    now, `is_done` that nothing more will be sent.
     """
 
     __slots__ = (
@@ -25,6 +26,7 @@ class Pending:
         "bound",
         "is_cancelled",
         "is_done",
+        "is_held_back",
         "on_response",
         "parameters",
         "queued_ns",
@@ -54,6 +56,7 @@ class Pending:
         self.parameters: Mapping[str, ParameterValue] = NO_PARAMETERS
         self.is_cancelled = False
         self.is_done = False
+        self.is_held_back = False
 
     def answer(self, outputs: tuple[OutputTensor, ...]) -> None:
         """Send the only response, or the last one, unless the client has gone."""

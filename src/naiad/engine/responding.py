@@ -160,6 +160,7 @@ class RespondingScheduler(Scheduler[RespondingThread]):
 
     def hold_back(self, pending: Pending, holds_back: bool) -> None:
         """Let the model wait with further responses to a request, or go on."""
+        pending.is_held_back = holds_back  # it may not have been given to the model yet
         opened = self._open.get(pending)
         if opened is not None:
             opened.channel.hold_back(holds_back)
@@ -179,6 +180,7 @@ class RespondingScheduler(Scheduler[RespondingThread]):
         channels = []
         for pending in batch:
             channel = Channel(self._model, self._mailbox, partial(self._on_reply, pending))
+            channel.hold_back(pending.is_held_back)
             self._open[pending] = _Open(channel)
             channels.append((pending, channel))
         rows = sum([pending.bound.rows for pending in batch])
