@@ -49,7 +49,7 @@ def test_the_view_is_of_the_buffer() -> None:
         (socket.gaierror(socket.EAI_NONAME, "x"), "this machine doesn't have that address; use 127.0.0.1"),
         (OSError(errno.EACCES, "x"), "no permission; choose a port above 1023"),
         (OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
-        (OSError("no such thing"), "no such thing"),
+        (OSError("no address of it"), "this machine doesn't have that address; use 127.0.0.1"),
     ],
 )
 def test_a_failure_to_bind_is_told_with_a_way_out(error: OSError, told: str) -> None:
