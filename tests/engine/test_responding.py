@@ -13,13 +13,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.engine.loops import SteppedLoop
 
 from naiad.backends.base import ModelRequest, Placement, RespondingInstance
 from naiad.config.proto import ModelConfig, model_config_pb2
+from naiad.engine.instances import Mailbox
 from naiad.engine.model import Model, Runtime
 from naiad.engine.pending import Pending
+from naiad.engine.responding import RespondingScheduler
 from naiad.engine.responses import MOST_RESPONSES_UNDER_WAY
-from naiad.errors import InternalError, InvalidArgumentError, NaiadError
+from naiad.errors import InternalError, InvalidArgumentError, NaiadError, UnavailableError
 from naiad.requests import InferRequest, InferResponse, InputTensor, RequestedOutput
 from naiad.tensors import Array
 
@@ -535,6 +538,190 @@ class TestDecoupled:
             assert told == ["[request id: <id_unknown>] Server is stopping, the request was not finished"]
 
         run(serve, test)
+
+
+class Keeper:
+    """A model with stepped time, one instance of which sends what it is told to from within `serve`."""
+
+    def __init__(self, model: Model, loop: SteppedLoop) -> None:
+        self.model = model
+        self.loop = loop
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the instance waits for a client to read."""
+        scheduler = self.model._scheduler
+        assert isinstance(scheduler, RespondingScheduler)
+        return any(opened.channel.keeps_instance for opened in scheduler._open.values())
+
+
+@pytest.fixture
+def keep() -> Callable[..., None]:
+    """Run a coroutine with a `Keeper`, whose model serves as given."""
+
+    def with_keeper(serve: Serve, test: Callable[[Keeper], object], batches: bool = False) -> None:
+        async def main() -> None:
+            loop = SteppedLoop()
+            runtime = Runtime(loop, Mailbox(loop), lambda: loop.now_ns)
+            config = config_of(decoupled=True, batches=batches)
+            model = Model.load("m", 1, config=config, backend_model=Backend(serve), labels={}, runtime=runtime)
+            await test(Keeper(model, loop))  # type: ignore[misc]
+            await until(lambda: model.is_idle)
+            model.stop()
+            await asyncio.to_thread(model.close)
+            assert not [timer for timer in loop.timers if not timer.is_cancelled]
+
+        asyncio.run(main())
+
+    return with_keeper
+
+
+def as_many_as(requests: Sequence[ModelRequest]) -> None:
+    """Send each client as many responses as it says."""
+    for request in requests:
+        for n in range(int(request.inputs["X"].reshape(-1)[0])):
+            request.sender.send(y(n))
+        request.sender.close()
+
+
+class TestAClientThatDoesNotRead:
+    def test_gives_way_when_others_wait_for_the_instance_that_it_keeps(self, keep: Run) -> None:
+        async def test(keeper: Keeper) -> None:
+            slow = Client(keeper.model, 100, id="7")
+            slow.hold_back(True)
+            other = Client(keeper.model, 1)
+            await until(lambda: keeper.is_kept)
+            keeper.loop.step(4.9)
+            assert slow.told == other.told == []
+            keeper.loop.step(0.2)
+            [error] = slow.told
+            assert isinstance(error, UnavailableError)
+            assert str(error) == (
+                "[request id: 7] the client has left up to 0 bytes of responses unread for 5 s, while other requests "
+                "waited for the instance of model 'm' that it kept; read at least a megabit a second, or give the "
+                "model more instances"
+            )
+            assert values_of(await other.all()) == [[0], None]
+            figures = keeper.model.statistics()
+            assert (figures.success.count, figures.failures["CANCELED"]) == (1, 1)
+
+        keep(as_many_as, test)
+
+    def test_may_take_its_time_while_nobody_waits(self, keep: Run) -> None:
+        async def test(keeper: Keeper) -> None:
+            slow = Client(keeper.model, 100)
+            slow.hold_back(True)
+            await until(lambda: keeper.is_kept)
+            keeper.loop.step(100)
+            assert slow.told == []
+            other = Client(keeper.model, 1)
+            keeper.loop.step(1)
+            assert isinstance(slow.told[0], UnavailableError)
+            assert values_of(await other.all()) == [[0], None]
+
+        keep(as_many_as, test)
+
+    @pytest.mark.parametrize(("has_read", "least_s"), [(False, 13), (True, 5)])
+    def test_has_more_time_for_more_bytes_unless_it_has_read_them(
+        self, keep: Run, has_read: bool, least_s: float
+    ) -> None:
+        def serve(requests: Sequence[ModelRequest]) -> None:
+            sender = requests[0].sender
+            sender.send(y(*[0] * 2**18))
+            assert is_held.wait(PATIENCE_S)
+            sender.send(y(1))
+            sender.close()
+
+        is_held = threading.Event()
+
+        async def test(keeper: Keeper) -> None:
+            slow = Client(keeper.model, 0)
+            await until(lambda: len(slow.told) == 1)
+            slow.hold_back(True)
+            if has_read:
+                slow.hold_back(False)
+                slow.hold_back(True)
+            is_held.set()
+            other = Client(keeper.model, 0)
+            await until(lambda: keeper.is_kept)
+            keeper.loop.step(least_s - 0.1)
+            assert len(slow.told) == 1
+            keeper.loop.step(0.2)
+            assert isinstance(slow.told[1], UnavailableError)
+            assert values_of(await other.all())[1:] == [[1], None]
+
+        keep(serve, test)
+
+    def test_has_its_time_anew_when_it_has_read(self, keep: Run) -> None:
+        async def test(keeper: Keeper) -> None:
+            slow = Client(keeper.model, 100)
+            slow.hold_back(True)
+            other = Client(keeper.model, 1)
+            for _ in range(3):
+                await until(lambda: keeper.is_kept)
+                keeper.loop.step(4)
+                slow.hold_back(False)
+                slow.hold_back(True)
+            slow.hold_back(False)
+            assert values_of(await slow.all()) == [*[[n] for n in range(100)], None]
+            assert values_of(await other.all()) == [[0], None]
+
+        keep(as_many_as, test)
+
+    def test_is_forgotten_when_it_has_gone_or_the_model_has_no_more_to_say(self, keep: Run) -> None:
+        async def test(keeper: Keeper) -> None:
+            gone, satisfied, late = Client(keeper.model, 100), Client(keeper.model, 0), Client(keeper.model, 1)
+            gone.hold_back(True)
+            satisfied.hold_back(True)
+            await until(lambda: keeper.is_kept)
+            gone.cancel()
+            gone.hold_back(False)
+            gone.hold_back(True)
+            assert values_of(await satisfied.all()) == [None]
+            assert values_of(await late.all()) == [[0], None]
+            late.hold_back(True)
+            assert keeper.model.statistics().failures["CANCELED"] == 1
+
+        keep(as_many_as, test)
+
+    def test_keeps_nobody_waiting_if_the_model_sends_from_another_thread(self, keep: Run) -> None:
+        threads: list[threading.Thread] = []
+
+        def serve(requests: Sequence[ModelRequest]) -> None:
+            threads.append(threading.Thread(target=as_many_as, args=(requests,)))
+            threads[-1].start()
+            assert is_free.wait(PATIENCE_S)
+
+        is_free = threading.Event()
+
+        async def test(keeper: Keeper) -> None:
+            slow = Client(keeper.model, 2)
+            slow.hold_back(True)
+            other = Client(keeper.model, 1)
+            await until(lambda: bool(threads))
+            keeper.loop.step(100)
+            is_free.set()
+            assert values_of(await other.all()) == [[0], None]
+            slow.hold_back(False)
+            assert values_of(await slow.all()) == [[0], [1], None]
+            for thread in threads:
+                thread.join()
+
+        keep(serve, test)
+
+    def test_gives_way_to_those_of_its_batch_too(self, keep: Run) -> None:
+        async def test(keeper: Keeper) -> None:
+            first = Client(keeper.model, 1)
+            slow, other = Client(keeper.model, 100), Client(keeper.model, 1)
+            slow.hold_back(True)
+            await first.all()
+            await until(lambda: keeper.is_kept)
+            assert keeper.model.statistics().pending_request_count == 0
+            keeper.loop.step(5.1)
+            assert isinstance(slow.told[0], UnavailableError)
+            assert values_of(await other.all()) == [[0], None]
+
+        keep(as_many_as, test, batches=True)
 
 
 @dataclass(frozen=True)

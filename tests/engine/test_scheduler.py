@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests meet instances: with a clock, a loop and instances that the test drives by hand."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 import pytest
+from tests.engine.loops import ManualLoop
 
 from naiad.engine.batching import BatchPolicy, DynamicBatching, OneByOne
 from naiad.engine.execution import Outcome
@@ -18,39 +19,6 @@ from naiad.requests import InferRequest, InferResponse, RequestTiming
 from naiad.telemetry.statistics import StatisticsRecorder, Timings
 
 _NO_TIME = Timings(0, 0, 0, 0)
-
-
-class ManualTimer:
-    def __init__(self, at_ns: float, callback: Callable[[], object]) -> None:
-        self.at_ns = at_ns
-        self.callback = callback
-        self.is_cancelled = False
-
-    def cancel(self) -> None:
-        self.is_cancelled = True
-
-
-class ManualLoop:
-    """A loop whose time passes when the test says so."""
-
-    def __init__(self) -> None:
-        self.now_ns = 0
-        self.timers: list[ManualTimer] = []
-
-    def call_later(self, delay: float, callback: Callable[[], object], /) -> ManualTimer:
-        timer = ManualTimer(self.now_ns + delay * 1e9, callback)
-        self.timers.append(timer)
-        return timer
-
-    def call_soon_threadsafe(self, callback: Callable[[], object], /) -> object:
-        raise AssertionError("no thread is running")
-
-    def advance(self, to_ns: int) -> None:
-        self.now_ns = to_ns
-        due = [timer for timer in self.timers if not timer.is_cancelled and timer.at_ns <= to_ns]
-        self.timers = [timer for timer in self.timers if not timer.is_cancelled and timer.at_ns > to_ns]
-        for timer in due:
-            timer.callback()
 
 
 class ManualInstance:

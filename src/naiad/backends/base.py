@@ -93,7 +93,9 @@ class ResponseSender(Protocol):
     ) -> None:
         """Send a response; of `outputs`, those that were not asked for are left out.
 
-        Blocks while the client leaves too much of this request unread, until it reads on or goes away.
+        Blocks while the client leaves too much of this request unread, until it reads on or nobody waits any more. A
+        client that keeps an instance busy in this way, since it is called from within `serve`, is given up when others
+        wait for the instance.
 
         Raises:
             InternalError: an output is none of the model's, or of another datatype or shape; nothing was sent.

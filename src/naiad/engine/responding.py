@@ -6,6 +6,7 @@ requests are open until their last response. Runs on the event loop's thread, bu
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,7 +15,7 @@ from typing import NamedTuple
 from naiad.backends.base import ModelRequest, RespondingInstance
 from naiad.engine.batching import BatchPolicy
 from naiad.engine.instances import Mailbox, Worker
-from naiad.engine.loop import Clock, Loop
+from naiad.engine.loop import Clock, Loop, Timer
 from naiad.engine.pending import Pending
 from naiad.engine.queue import RequestQueue
 from naiad.engine.responses import Channel, Reply, Sender
@@ -25,6 +26,12 @@ from naiad.requests import id_prefix
 from naiad.telemetry.statistics import FailureReason, ResponseKind, StatisticsRecorder, Timings
 
 _log = logging.getLogger(__name__)
+
+_PATIENCE_NS = 5_000_000_000
+_LEAST_BYTES_PER_S = 128 * 1024
+"""What a client has to read when others wait for the instance that it keeps: a megabit a second, after a breath."""
+_GLANCE_S = 1.0
+"""How often to look whether others wait for an instance whose client has used up its time."""
 
 OnServed = Callable[[Timings | None], None]
 """Called when an instance has taken a batch, with None if it failed to."""
@@ -87,7 +94,7 @@ class RespondingThread:
         self._mailbox.post(partial(work.on_served, None))
 
     def _request(self, pending: Pending, channel: Channel, start_ns: int) -> ModelRequest:
-        channel.started_ns = start_ns
+        channel.started_ns, channel.server = start_ns, threading.get_ident()
         request = pending.request
         return ModelRequest(
             inputs=pending.bound.arrays,
@@ -104,14 +111,38 @@ class RespondingThread:
 
 
 class _Open:
-    """A request that has not had its last response: its channel, how many responses it has had, and when the last."""
+    """A request of a `batch` that has not had its last response: how many it has had, and when the latest.
 
-    __slots__ = ("channel", "count", "since_ns")
+    While the model is held back, since `held_ns`, a `timer` looks whether others wait. Before that, the client had read
+    `read_bytes` of responses, or so it seemed.
+    """
 
-    def __init__(self, channel: Channel) -> None:
+    __slots__ = ("batch", "channel", "count", "held_ns", "read_bytes", "since_ns", "timer")
+
+    def __init__(self, channel: Channel, batch: Sequence[Pending]) -> None:
         self.channel = channel
+        self.batch = batch
         self.count = 0
         self.since_ns = 0
+        self.held_ns = 0
+        self.read_bytes = 0
+        self.timer: Timer | None = None
+
+    @property
+    def unread_bytes(self) -> int:
+        """The most that the client may have left unread."""
+        return self.channel.delivered_bytes - self.read_bytes
+
+    def cancel(self) -> None:
+        """Let the model wait no more: nobody does."""
+        self.stop_timer()
+        self.channel.cancel()
+
+    def stop_timer(self) -> None:
+        """Look no more whether others wait."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
 
 class RespondingScheduler(Scheduler[RespondingThread]):
@@ -156,14 +187,54 @@ class RespondingScheduler(Scheduler[RespondingThread]):
         super().cancel(pending)
         opened = self._open.get(pending)
         if opened is not None:
-            opened.channel.cancel()
+            opened.cancel()
 
     def hold_back(self, pending: Pending, holds_back: bool) -> None:
-        """Let the model wait with further responses to a request, or go on."""
-        pending.is_held_back = holds_back  # it may not have been given to the model yet
+        """Let the model wait with further responses to a request, or go on.
+
+        A client that reads too little has to give way when others wait for the instance that it keeps.
+        """
+        if pending.is_held_back is holds_back:
+            return
+        pending.is_held_back = holds_back
         opened = self._open.get(pending)
-        if opened is not None:
-            opened.channel.hold_back(holds_back)
+        if opened is not None:  # else the model has not got it yet
+            self._hold_back(pending, opened)
+
+    def _hold_back(self, pending: Pending, opened: _Open) -> None:
+        opened.channel.hold_back(pending.is_held_back)
+        opened.stop_timer()
+        if pending.is_held_back:
+            opened.held_ns = self._clock()
+            self._look_after_others(pending, opened)
+        else:
+            opened.read_bytes = opened.channel.delivered_bytes
+
+    def _look_after_others(self, pending: Pending, opened: _Open) -> None:
+        """Give a request up if it keeps an instance that others wait for, and look again later if not."""
+        allowed_ns = _PATIENCE_NS + opened.unread_bytes * 1_000_000_000 // _LEAST_BYTES_PER_S
+        left_ns = opened.held_ns + allowed_ns - self._clock()
+        if left_ns <= 0 and opened.channel.keeps_instance and self._others_wait(opened, pending):
+            self._give_up(pending, opened)
+        else:
+            again = partial(self._look_after_others, pending, opened)
+            opened.timer = self._loop.call_later(max(left_ns / 1e9, _GLANCE_S), again)
+
+    def _others_wait(self, opened: _Open, pending: Pending) -> bool:
+        """Tell whether requests wait for any instance, or in the same batch for this one."""
+        if self._queue and not self._idle:
+            return True
+        return any(other is not pending and not other.is_done and other in self._open for other in opened.batch)
+
+    def _give_up(self, pending: Pending, opened: _Open) -> None:
+        held_s = (self._clock() - opened.held_ns) / 1e9
+        text = (
+            f"{id_prefix(pending.request.id)}the client has left up to {opened.unread_bytes} bytes of responses unread "
+            f"for {held_s:.0f} s, while other requests waited for the instance of model '{self._model}' that it kept; "
+            "read at least a megabit a second, or give the model more instances"
+        )
+        self._finish(pending, UnavailableError(text), FailureReason.CANCELED)
+        opened.cancel()
 
     def abort(self) -> None:
         """Fail all that waits or is open; what the models still send is dropped."""
@@ -172,7 +243,7 @@ class RespondingScheduler(Scheduler[RespondingThread]):
             text = f"{id_prefix(pending.request.id)}Server is stopping, the request was not finished"
             if not pending.is_done:
                 self._finish(pending, UnavailableError(text), FailureReason.OTHER)
-            opened.channel.cancel()
+            opened.cancel()
 
     def _start(self, batch: list[Pending]) -> None:
         instance = self._idle.popleft()
@@ -180,8 +251,9 @@ class RespondingScheduler(Scheduler[RespondingThread]):
         channels = []
         for pending in batch:
             channel = Channel(self._model, self._mailbox, partial(self._on_reply, pending))
-            channel.hold_back(pending.is_held_back)
-            self._open[pending] = _Open(channel)
+            self._open[pending] = opened = _Open(channel, batch)
+            if pending.is_held_back:
+                self._hold_back(pending, opened)
             channels.append((pending, channel))
         rows = sum([pending.bound.rows for pending in batch])
         instance.start(channels, partial(self._served, instance, rows))
@@ -197,8 +269,9 @@ class RespondingScheduler(Scheduler[RespondingThread]):
         opened = self._open[pending]
         if reply.final:
             del self._open[pending]
+            opened.stop_timer()
         if pending.is_done:
-            return  # failed by `abort`
+            return  # failed by `abort`, or given up
         if self._is_decoupled:
             self._count(pending, opened, reply)
         if pending.request.wants_timing:

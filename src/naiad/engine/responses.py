@@ -45,25 +45,31 @@ class Reply(NamedTuple):
 
     @property
     def size_bytes(self) -> int:
-        """What its arrays hold; of strings, the references."""
-        return sum([output.data.nbytes for output in self.outputs or ()])
+        """What its arrays hold."""
+        return sum([_size_bytes(output.data) for output in self.outputs or ()])
+
+
+def _size_bytes(array: Array) -> int:
+    return sum(map(len, array.flat)) if array.dtype.hasobject else array.nbytes
 
 
 class Channel:
     """The responses of one request, in the order in which they were sent, each once, none after the last.
 
-    `on_reply` is called on the loop's thread with each. `started_ns` is when the model was given the request.
+    `on_reply` is called on the loop's thread with each. `started_ns` is when the model was given the request, on the
+    thread `server` (its identifier).
     """
 
     def __init__(self, model: str, mailbox: Mailbox, on_reply: Callable[[Reply], None]) -> None:
         self.started_ns = 0
+        self.server = 0
         self.is_cancelled = False
         self.is_closed = False
         self._model = model
         self._mailbox = mailbox
         self._on_reply = on_reply
         self._changed = threading.Condition()
-        self._sleepers = 0
+        self._sleepers: set[int] = set()
         self._is_held = False
         # Each is written by one side only: the first two with the lock held, the others on the loop.
         self._sent = 0
@@ -75,6 +81,7 @@ class Channel:
 
     def put(self, reply: Reply) -> None:
         """Let `reply` follow those before it; waits while there are too many and the client still wants them."""
+        size_bytes = reply.size_bytes
         with self._changed:
             if self._is_full and not (reply.final and reply.outputs is None):
                 self._wait()
@@ -88,7 +95,6 @@ class Channel:
             if self.is_cancelled and not reply.final:
                 return
             self.is_closed = reply.final
-            size_bytes = reply.size_bytes
             self._sent += 1
             self._sent_bytes += size_bytes
             # With the lock held, so that what two threads send arrives as they got it.
@@ -96,12 +102,13 @@ class Channel:
 
     def _wait(self) -> None:
         # Said before the look, as the loop changes things before it looks whether somebody sleeps.
-        self._sleepers += 1
+        me = threading.get_ident()
+        self._sleepers.add(me)
         try:
             while self._is_full and not self.is_closed:
                 self._changed.wait()
         finally:
-            self._sleepers -= 1
+            self._sleepers.discard(me)
 
     @property
     def _is_full(self) -> bool:
@@ -122,6 +129,16 @@ class Channel:
             self._mailbox.post(self._fail_forgotten)
 
     # -- the loop's thread
+
+    @property
+    def keeps_instance(self) -> bool:
+        """Whether the thread that serves the request waits in `put`, and its instance with it."""
+        return self.server in self._sleepers
+
+    @property
+    def delivered_bytes(self) -> int:
+        """The size of all replies that the loop has taken."""
+        return self._delivered_bytes
 
     def hold_back(self, holds_back: bool) -> None:
         """Let the model wait with further responses, or go on."""
