@@ -10,18 +10,19 @@ from rich.table import Table
 from rich.text import Text
 
 from naiad._version import __version__
-from naiad.cli.console import state_text, table
+from naiad.cli.console import Reason, print_block, print_reasons, state_text, table
 from naiad.options import ServerOptions
 from naiad.server.app import App
 from naiad.snapshots import IndexEntry, ModelState
 
 
 def print_banner(out: Console, app: App, options: ServerOptions, seconds: float) -> None:
-    """Print the table of models with state and reason, the threads they use, and the addresses."""
+    """Print the table of models with their states and threads, why some are not served, and the addresses."""
     rows = app.index()
     out.print(f"Naiad {__version__} is ready after {seconds:.1f} s; it may use {app.usable_cores} cores\n")
     if rows:
-        out.print(_models(app, rows), soft_wrap=False)
+        print_block(out, _models(app, rows))
+        print_reasons(out, (Reason(row.name, row.version or "", row.reason) for row in rows if row.reason))
     else:
         out.print("No models yet. Put one into the repository: naiad deploy WEIGHTS")
     out.print()
@@ -37,12 +38,10 @@ def print_banner(out: Console, app: App, options: ServerOptions, seconds: float)
 
 
 def _models(app: App, rows: Sequence[IndexEntry]) -> Table:
-    reasons = any(row.reason for row in rows)
-    made = table(("MODEL", "VERSION", "STATE", "INSTANCES × THREADS", *(("REASON",) if reasons else ())))
+    made = table(("MODEL", "VERSION", "STATE", "INSTANCES × THREADS"))
     for row in rows:
         state = row.state.value if row.state else ""
-        cells = (Text(row.name), row.version or "-", state_text(state), _threads_of(app, row))
-        made.add_row(*cells, *((Text(row.reason),) if reasons else ()))
+        made.add_row(Text(row.name), row.version or "-", state_text(state), _threads_of(app, row))
     return made
 
 

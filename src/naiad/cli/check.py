@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from naiad.cli.console import console
+from naiad.cli.console import console, print_block
 from naiad.config.proto import ModelConfig, model_config_pb2
 from naiad.deployment.check import CheckedModel, Finding, Report, ServedVersion, Severity, check
 from naiad.engine.model import placements
@@ -68,9 +68,9 @@ def command(ctx: click.Context, repositories: tuple[Path, ...], strict: bool, fo
 
 def _print(out: Console, report: Report) -> None:
     for model in report.models:
-        out.print(_headline(model), soft_wrap=False)
+        print_block(out, _headline(model))
         for versions, served in _alike(model):
-            out.print(_indented(_config_table(model, versions, served)), soft_wrap=False)
+            print_block(out, _indented(_config_table(model, versions, served)))
         for finding in model.findings:
             out.print()
             _print_finding(out, finding, indent=2)
@@ -185,7 +185,7 @@ def _print_finding(out: Console, finding: Finding, indent: int = 0) -> None:
         "fix": Text(_without_folder(problem.fix)),
         "correct": _corrected(finding.corrected),
     }
-    out.print(_indented(head, indent), soft_wrap=False)
+    print_block(out, _indented(head, indent))
     for title, text in rows.items():
         if "run: " in text.plain:  # left to the terminal to wrap, so that the command can be copied
             out.print(Text.assemble(" " * (indent + 2), (f"{title:{_TITLE_WIDTH}}", "dim"), "  ", text))
@@ -194,7 +194,7 @@ def _print_finding(out: Console, finding: Finding, indent: int = 0) -> None:
             row.add_column(style="dim", min_width=_TITLE_WIDTH)
             row.add_column(overflow="fold")
             row.add_row(title, text)
-            out.print(_indented(row, indent + 2), soft_wrap=False)
+            print_block(out, _indented(row, indent + 2))
 
 
 def _source_line(finding: Finding) -> str:

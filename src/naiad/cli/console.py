@@ -6,28 +6,38 @@ Rich drops colours and spinners by itself when the output is not a terminal or N
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 _STATE_STYLES = {"READY": "green", "LOADING": "yellow", "UNLOADING": "yellow"}
-_WIDE = 200
+_UNLIMITED = 10_000
+"""Characters in a line where nothing is to be wrapped: what reads a pipe looks for whole lines."""
+
+
+class Reason(NamedTuple):
+    """Why a model is in the state it is in."""
+
+    model: str
+    version: str
+    text: str
 
 
 def console(*, stderr: bool = False) -> Console:
     """Return a console on standard output or standard error.
 
-    The terminal wraps long lines, so that commands can be copied; print tables with `soft_wrap=False`. It keeps the
+    The terminal wraps long lines, so that commands can be copied; print tables with `print_block`. It keeps the
     stream of this moment: what is muted by redirecting standard output must not mute the console.
     """
     file = sys.stderr if stderr else sys.stdout
     made = Console(file=file, highlight=False, soft_wrap=True)
-    return made if made.is_terminal else Console(file=file, highlight=False, soft_wrap=True, width=_WIDE)
+    return made if made.is_terminal else Console(file=file, highlight=False, soft_wrap=True, width=_UNLIMITED)
 
 
 def table(columns: Sequence[str]) -> Table:
@@ -36,6 +46,21 @@ def table(columns: Sequence[str]) -> Table:
     for column in columns:
         made.add_column(column, overflow="fold")
     return made
+
+
+def print_block(out: Console, content: RenderableType) -> None:
+    """Print a table, or text with an indent, as wide as the terminal allows and without blanks at the ends of lines."""
+    with out.capture() as rendered:
+        out.print(content, soft_wrap=False)
+    for line in rendered.get().splitlines():
+        out.file.write(f"{line.rstrip()}\n")
+
+
+def print_reasons(out: Console, reasons: Iterable[Reason]) -> None:
+    """Print why models are not served, a paragraph each: a column would be too narrow for them."""
+    for reason in reasons:
+        name = f"{reason.model} version {reason.version}" if reason.version else reason.model
+        out.print(Text.assemble("\n", (name, "bold"), f": {reason.text}"))
 
 
 def state_text(state: str) -> Text:

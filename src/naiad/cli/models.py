@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from naiad.cli.console import console, state_text, table
+from naiad.cli.console import Reason, console, print_block, print_reasons, state_text, table
 from naiad.client import DEFAULT_URL, Client
 
 
@@ -33,7 +33,7 @@ def command(url: str, api_key: str, form: str) -> None:
 
 
 def print_models(out: Console, client: Client) -> None:
-    """Print the models of the server that `client` asks as a table.
+    """Print the models of the server that `client` asks as a table, and why some are not served.
 
     Raises:
         NaiadError: the server does not answer, or answers with an error.
@@ -42,8 +42,7 @@ def print_models(out: Console, client: Client) -> None:
     if not rows:
         out.print(f"The server at {client.url} has no models. Put one into its repository: naiad deploy WEIGHTS")
         return
-    with_reasons = any(row.get("reason") for row in rows)
-    made = table(("MODEL", "VERSION", "STATE", "PLATFORM", "INPUTS", "OUTPUTS", *(("REASON",) if with_reasons else ())))
+    made = table(("MODEL", "VERSION", "STATE", "PLATFORM", "INPUTS", "OUTPUTS"))
     for row in rows:
         made.add_row(
             Text(row["name"]),
@@ -52,9 +51,10 @@ def print_models(out: Console, client: Client) -> None:
             Text(row.get("platform", "-")),
             _tensors(row.get("inputs", ())),
             _tensors(row.get("outputs", ())),
-            *((Text(row.get("reason", "")),) if with_reasons else ()),
         )
-    out.print(made, soft_wrap=False)
+    print_block(out, made)
+    failed = (row for row in rows if row.get("reason"))
+    print_reasons(out, (Reason(row["name"], row.get("version", ""), row["reason"]) for row in failed))
 
 
 def _rows(client: Client) -> list[dict[str, Any]]:
