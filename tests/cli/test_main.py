@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -47,6 +49,19 @@ def test_an_error_of_naiad_becomes_a_message_and_exit_code_1(
         main()
     assert caught.value.code == 1
     assert capsys.readouterr().err == "Error: no such thing; look elsewhere\n"
+
+
+def test_output_that_a_terminal_or_pipe_has_no_letters_for_ends_nothing(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    answer = subprocess.run(
+        [sys.executable, "-m", "naiad", "check", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )
+    assert answer.stdout.startswith("? empty is not served")
+    assert answer.stderr == ""
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

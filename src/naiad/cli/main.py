@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command `naiad` itself: finds its commands, and turns errors into messages and exit codes."""
 
+import io
 import sys
 from difflib import get_close_matches
 from importlib import import_module
@@ -75,6 +76,9 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; exits with the command's code, 1 for an error, 2 for wrong usage (serve: 1, as Triton)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a pipe or terminal may know neither ✓ nor the names of models
     try:
         cli.main(prog_name="naiad")
     except NaiadError as error:
