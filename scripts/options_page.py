@@ -51,7 +51,7 @@ def _values(field: str) -> str:
         return ", ".join(f"`{choice}`" for choice in row.choices)
     if row.minimum is not None:
         return value_range(row)
-    kind = "`true`, `false`" if isinstance(default, bool) else "text"
+    kind = "`true`, `false`" if isinstance(default, bool) else row.path or "text"
     return f"{kind}, repeatable" if row.repeatable else kind
 
 

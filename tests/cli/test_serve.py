@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -72,7 +73,9 @@ def test_the_environment_gives_values_and_flags_win(seen: list[ServerOptions]) -
     ("arguments", "message"),
     [
         (["--http-port=high"], "--http-port expects a whole number, got 'high'"),
-        (["--http-prot=1"], "--http-port"),
+        (["--http-prot=1"], "no such flag: '--http-prot'; did you mean '--http-port'?"),
+        (["--model-repositry=a"], "no such flag: '--model-repositry'; did you mean '--model-repository'?"),
+        (["--xyzzy=1"], "no such flag: '--xyzzy'; naiad serve --help lists them"),
         (["--rate-limit=on"], "--rate-limit=on: the rate limiter is not available in this version of Naiad"),
         (["--rate-limit", "on"], "--rate-limit=on: the rate limiter is not available in this version of Naiad"),
         (["--model-control-mode=explicit"], "is not available in this version"),
@@ -87,6 +90,29 @@ def test_wrong_flags_exit_with_1_and_say_what_to_do(
     assert message in result.stderr
     assert "Usage: " in result.stderr
     assert seen == []
+
+
+def test_a_file_without_a_flag_is_told_the_way_into_a_repository(tmp_path: Path) -> None:
+    file = tmp_path / "my yolo.onnx"
+    file.touch()
+    result = invoke("--model-repository=a", str(file))
+    assert f"is not a flag; to serve that file, put it into a folder of models: naiad deploy '{file}'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "completed"),
+    [
+        ("model_repository", "mo", [("dir", "mo")]),
+        ("http_server_cert", "", [("file", "")]),
+        ("allow_http", "T", [("plain", "true")]),
+        ("log_format", "i", [("plain", "ISO8601")]),
+        ("http_port", "80", []),
+    ],
+)
+def test_values_are_completed(field: str, typed: str, completed: list[tuple[str, str]]) -> None:
+    option = next(one for one in serve.command.params if one.name == field)
+    items = option.shell_complete(click.Context(serve.command), typed)
+    assert [(item.type, item.value) for item in items] == completed
 
 
 @pytest.mark.parametrize("name", sorted(LATER_FLAGS))
@@ -190,7 +216,7 @@ def test_a_server_in_the_background_is_found_asked_and_stopped(failing_repositor
     assert "out of luck" in started.stdout
     url = next(line.split()[1] for line in started.stdout.splitlines() if line.strip().startswith("http "))
     listed = naiad("models", "--url", url)
-    assert [line.split()[:3] for line in listed.stdout.splitlines()[2:]] == [
+    assert [line.split()[:3] for line in listed.stdout.splitlines()[2:4]] == [
         ["broken", "1", "UNAVAILABLE"],
         ["copy", "1", "READY"],
     ]

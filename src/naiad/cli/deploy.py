@@ -4,6 +4,7 @@
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 from rich.console import Console
 from rich.markup import escape
 
@@ -22,7 +23,7 @@ Examples:
   naiad deploy yolo11n.pt --imgsz 320 --fixed     # one size only: 320x320
   naiad deploy yolo11n.pt --accelerator tensorrt  # for GPUs""",
 )
-@click.argument("weights")
+@click.argument("weights", shell_complete=lambda _ctx, _param, incomplete: [CompletionItem(incomplete, type="file")])
 @click.option("--name", metavar="NAME", help="The model's name; by default that of the file.")
 @click.option(
     "--repository",
@@ -93,6 +94,5 @@ def _report(out: Console, made: Deployment, repository: Path) -> None:
     if made.version > 1:
         out.print("  A server that runs already keeps the versions it has loaded; restart it to serve this one.")
     out.print(f"  Serve it: naiad serve --model-repository={escape(str(repository))}")
-    out.print(
-        f'  Then:     YOLO("http://localhost:8000/{escape(made.model)}", task="{made.task or "detect"}")("bus.jpg")'
-    )
+    for how, address in (("Then:", "http://localhost:8000"), ("Or:", "grpc://localhost:8001")):
+        out.print(f'  {how:9} YOLO("{address}/{escape(made.model)}", task="{made.task or "detect"}")("bus.jpg")')

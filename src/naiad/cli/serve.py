@@ -2,13 +2,16 @@
 """`naiad serve`: Triton's flags, made from the table of options, and the banner of a server that is ready."""
 
 import os
+import shlex
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 from rich.console import Console
 from rich.markup import escape
 
@@ -39,6 +42,9 @@ from naiad.server.app import App, log_settings
 from naiad.server.process import run
 from naiad.telemetry.logs import ServerLog, open_log
 
+_COMPLETED_AS = {"file": "file", "folder": "dir"}
+"""What a path is of → what click calls it."""
+
 
 class _WrongFlags(click.UsageError):
     """Wrong usage of `serve`, which exits with 1, as Triton does."""
@@ -63,6 +69,13 @@ class _TableType(click.ParamType):  # type: ignore[type-arg]  # generic only in 
         except NaiadError as error:
             raise click.UsageError(str(error), ctx) from error
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        row = FIELD_FLAGS[self.name]
+        if row.path:
+            return [CompletionItem(incomplete, type=_COMPLETED_AS[row.path])]
+        choices = ("true", "false") if isinstance(DEFAULTS[self.name], bool) else row.choices
+        return [CompletionItem(choice) for choice in choices if choice.lower().startswith(incomplete.lower())]
+
 
 class _TableOption(click.Option):
     """An option that knows under which heading of the help it stands."""
@@ -78,10 +91,12 @@ class _ServeCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
             rest = super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            raise _WrongFlags(_no_such_flag(error.option_name), ctx) from error
         except click.UsageError as error:
             raise _WrongFlags(error.format_message(), ctx) from error
         if rest:
-            raise _WrongFlags(f"'{rest[0]}' is not a flag; to serve that folder: --model-repository={rest[0]}", ctx)
+            raise _WrongFlags(f"'{rest[0]}' is not a flag; {_how_to_serve(rest[0])}", ctx)
         return rest
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -95,13 +110,27 @@ class _ServeCommand(click.Command):
                 formatter.write_dl(rows)
 
 
+def _no_such_flag(flag: str) -> str:
+    """Return what to tell whoever gave `flag`; the flags of later work are no better, so they are not proposed."""
+    served = [f"--{name}" for field, row in FIELD_FLAGS.items() for name in (flag_name(field), *row.aliases)]
+    near = get_close_matches(flag, served, n=1)
+    return f"no such flag: '{flag}'; " + (f"did you mean '{near[0]}'?" if near else "naiad serve --help lists them")
+
+
+def _how_to_serve(given: str) -> str:
+    """Return what to do with what was given without a flag."""
+    if Path(given).is_file():
+        return f"to serve that file, put it into a folder of models: naiad deploy {shlex.quote(given)}"
+    return f"to serve that folder: --model-repository={shlex.quote(given)}"
+
+
 def _metavar(field: str) -> str:
     row, default = FIELD_FLAGS[field], DEFAULTS[field]
     if row.choices:
         return "|".join(row.choices)
     if isinstance(default, bool):
         return "BOOL"
-    return "N" if isinstance(default, int) else "FOLDER" if row.required else "TEXT"
+    return "N" if isinstance(default, int) else row.path.upper() or "TEXT"
 
 
 def _help(field: str) -> str:

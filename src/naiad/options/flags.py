@@ -6,6 +6,7 @@ May import `errors`, nothing else.
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
+from typing import Literal
 
 from naiad.errors import InvalidArgumentError, UnsupportedError
 
@@ -23,7 +24,8 @@ class Flag:
     `minimum` and `maximum` are inclusive, in `unit`. `choices` lists the values that work, `later_choices` maps those
     Triton knows and this version does not to the feature they need. A `switch` takes no value. `note` is a notice for
     whoever sets the option: it is accepted, but does not do what its name promises, or is to be spelled otherwise.
-    `tritons` is false for an option that Triton does not have.
+    `path` is "file" or "folder" where the value is the path of one. `tritons` is false for an option that Triton does
+    not have.
     """
 
     group: str
@@ -39,6 +41,7 @@ class Flag:
     switch: bool = False
     required: bool = False
     note: str = ""
+    path: Literal["file", "folder", ""] = ""
     tritons: bool = True
 
 

@@ -71,6 +71,7 @@ class ServerOptions:
             aliases=("model-store",),
             repeatable=True,
             required=True,
+            path="folder",
         ),
     )
     exit_on_error: bool = _option(True, Flag("Models", "Exit when a model fails to load at start."))
@@ -103,6 +104,7 @@ class ServerOptions:
             "Access",
             "Let in only requests with a key of this file, as Authorization: Bearer KEY. One key a line, lines that "
             "begin with # are comments. Server health (live, ready) and metrics stay open.",
+            path="file",
             tritons=False,
         ),
     )
@@ -170,10 +172,14 @@ class ServerOptions:
         False,
         Flag("HTTP", "Speak TLS, and let in only clients that --http-root-cert vouches for.", tritons=False),
     )
-    http_server_cert: str = _option("", Flag("HTTP", "PEM file of the server's certificate.", tritons=False))
-    http_server_key: str = _option("", Flag("HTTP", "PEM file of the key to --http-server-cert.", tritons=False))
+    http_server_cert: str = _option(
+        "", Flag("HTTP", "PEM file of the server's certificate.", path="file", tritons=False)
+    )
+    http_server_key: str = _option(
+        "", Flag("HTTP", "PEM file of the key to --http-server-cert.", path="file", tritons=False)
+    )
     http_root_cert: str = _option(
-        "", Flag("HTTP", "PEM file of the certificates that vouch for clients.", tritons=False)
+        "", Flag("HTTP", "PEM file of the certificates that vouch for clients.", path="file", tritons=False)
     )
     http_restricted_api: tuple[RestrictedGroup, ...] = _option(
         (),
@@ -234,9 +240,9 @@ class ServerOptions:
     grpc_use_ssl_mutual: bool = _option(
         False, Flag("gRPC", "Speak TLS, and let in only clients that --grpc-root-cert vouches for.")
     )
-    grpc_server_cert: str = _option("", Flag("gRPC", "PEM file of the server's certificate."))
-    grpc_server_key: str = _option("", Flag("gRPC", "PEM file of the key to --grpc-server-cert."))
-    grpc_root_cert: str = _option("", Flag("gRPC", "PEM file of the certificates that vouch for clients."))
+    grpc_server_cert: str = _option("", Flag("gRPC", "PEM file of the server's certificate.", path="file"))
+    grpc_server_key: str = _option("", Flag("gRPC", "PEM file of the key to --grpc-server-cert.", path="file"))
+    grpc_root_cert: str = _option("", Flag("gRPC", "PEM file of the certificates that vouch for clients.", path="file"))
     grpc_infer_response_compression_level: str = _option(
         "none",
         Flag(
@@ -350,7 +356,7 @@ class ServerOptions:
             choices=("default", "ISO8601", "json"),
         ),
     )
-    log_file: str = _option("", Flag("Logging", "File to append the log to; default: standard error."))
+    log_file: str = _option("", Flag("Logging", "File to append the log to; default: standard error.", path="file"))
 
     trace_config: tuple[str, ...] = _option(
         (),
@@ -363,7 +369,8 @@ class ServerOptions:
         ),
     )
     trace_file: str = _option(
-        "", Flag("Tracing", "Deprecated by Triton: triton,file=PATH.", note=_replaced_by("triton,file=PATH"))
+        "",
+        Flag("Tracing", "Deprecated by Triton: triton,file=PATH.", note=_replaced_by("triton,file=PATH"), path="file"),
     )
     trace_level: tuple[str, ...] = _option(
         (), Flag("Tracing", "Deprecated by Triton: level=LEVEL.", repeatable=True, note=_replaced_by("level=LEVEL"))

@@ -174,7 +174,7 @@ def check_groups(field_name: str, groups: Iterable[RestrictedGroup]) -> None:
     for category in (category for group in groups for category in group.categories):
         if category not in RESTRICTED_CATEGORIES:
             raise InvalidArgumentError(
-                f"unknown restricted {feature} '{category}'; --{flag_name(field_name)} expects of "
+                f"unknown restricted {feature} '{category}'; --{flag_name(field_name)} expects some of "
                 f"{', '.join(RESTRICTED_CATEGORIES)}"
             )
         if category in seen:
