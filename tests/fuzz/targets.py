@@ -16,18 +16,20 @@ from naiad.config.support import unsupported_features
 from naiad.config.validation import validate
 from naiad.engine.signature import Signature
 from naiad.errors import InternalError, NaiadError
-from naiad.protocol import documents
-from naiad.protocol.grpc_call import OK_TRAILERS
-from naiad.protocol.http1 import RequestReader, render_head
-from naiad.protocol.http1_head import HttpError, Limits, RequestHead
+from naiad.protocol.grpc.call import OK_TRAILERS
+from naiad.protocol.grpc.request import read_infer
+from naiad.protocol.http1.head import HttpError, Limits, RequestHead
+from naiad.protocol.http1.requests import RequestReader
+from naiad.protocol.http1.responses import render_head
 from naiad.protocol.http2 import frames
 from naiad.protocol.http2.connection import Connection
 from naiad.protocol.http2.frames import PREFACE
 from naiad.protocol.http2.header_blocks import encode_fields
 from naiad.protocol.http2.limits import Http2Limits
 from naiad.protocol.http2.streams import Stream
-from naiad.protocol.rest import decode_index_request, decode_infer, encode_error, encode_infer, parse_header_length
-from naiad.protocol.rpc import read_infer
+from naiad.protocol.rest import documents
+from naiad.protocol.rest.request import decode_index_request, decode_infer, parse_header_length
+from naiad.protocol.rest.response import encode_error, encode_infer
 from naiad.requests import InferResponse, OutputTensor
 from naiad.snapshots import ModelMetadata
 from naiad.tensors import DATATYPES

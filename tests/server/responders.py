@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What stands in for a connection, for handlers that answer in one piece."""
 
-from naiad.protocol.http1 import Headers
+from naiad.protocol.http1.responses import Headers
 from naiad.server.http.exchange import Buffers, Exchange
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from naiad.errors import UnavailableError
-from naiad.protocol.http1_head import HttpError
+from naiad.protocol.http1.head import HttpError
 from naiad.server.bodies import BodyBudget, BodyBuffer
 
 

@@ -16,8 +16,8 @@ from tritonclient.grpc import service_pb2_grpc
 
 from naiad.config.proto import service_pb2 as pb
 from naiad.errors import InvalidArgumentError, NotFoundError
-from naiad.protocol.http1 import Headers
-from naiad.protocol.http1_head import Limits, parse_head
+from naiad.protocol.http1.head import Limits, parse_head
+from naiad.protocol.http1.responses import Headers
 from naiad.server.http.exchange import Buffers, Exchange
 from naiad.server.http.handlers.shared_memory import SharedMemoryHandlers
 from naiad.shm.cudart import CudaMemory

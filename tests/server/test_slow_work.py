@@ -10,8 +10,8 @@ import pytest
 from tests.server.responders import AnswersWhole
 
 from naiad.errors import InvalidArgumentError
-from naiad.protocol.http1 import Headers
-from naiad.protocol.http1_head import Limits, parse_head
+from naiad.protocol.http1.head import Limits, parse_head
+from naiad.protocol.http1.responses import Headers
 from naiad.server.http.exchange import Buffers, Exchange
 from naiad.server.slow_work import SlowWork
 

@@ -3,7 +3,7 @@
 
 Triton takes the settings of a request one after the other, in the order below: when one is wrong, those before it have
 been changed. So readers here yield the settings after each change, and raise when they come to a wrong one.
-May import `errors`, `snapshots`, protobuf and its neighbours in `protocol`.
+May import `errors`, `snapshots`, protobuf, and its neighbours `rest` and `grpc`.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,8 @@ from typing import Any
 
 from naiad.config.proto import service_pb2
 from naiad.errors import InvalidArgumentError, UnavailableError, UnsupportedError
-from naiad.protocol import json_text, rpc_documents
+from naiad.protocol.grpc import documents as rpc_documents
+from naiad.protocol.rest import json_text
 from naiad.snapshots import LogSettings
 
 FORMATS = ("default", "ISO8601", "json")

@@ -1,18 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the protocols need to know of shared memory: how to ask for what lies in it, and how regions are registered.
+"""How the readers of requests ask for what lies in shared memory. May import `errors` and `requests`."""
 
-Mirrors Triton's shared memory extensions over HTTP. May import `errors`, `requests` and `json_text`.
-"""
+from collections.abc import Callable
 
-import base64
-from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
-
-from naiad.errors import InvalidArgumentError, NotFoundError
-from naiad.protocol import json_text
+from naiad.errors import NotFoundError
 from naiad.requests import SharedMemoryRange
-
-_CUDA_HANDLE_BYTES: Final = 64
 
 ViewRange = Callable[[SharedMemoryRange], memoryview]
 """Returns the bytes there; raises `NotFoundError` or `InvalidArgumentError` if there are none."""
@@ -25,69 +17,3 @@ def no_regions(place: SharedMemoryRange) -> memoryview:
         NotFoundError: always.
     """
     raise NotFoundError(f"Unable to find shared memory region: '{place.region}'")
-
-
-class RegionRequest(NamedTuple):
-    """What a client wants registered: `size_bytes` bytes of the object `key`, from `offset` on."""
-
-    key: str
-    offset: int
-    size_bytes: int
-
-
-def decode_register_request(body: bytes | memoryview) -> RegionRequest:
-    """Read the body of `POST /v2/systemsharedmemory/region/{name}/register`.
-
-    Raises:
-        InternalError: not JSON, or a member of another kind (Triton's texts).
-        InvalidArgumentError: a member is missing (Triton's texts).
-    """
-    document = json_text.loads(body)
-    members: Mapping[str, Any] = document if type(document) is dict else {}
-    for member in ("key", "byte_size"):
-        if member not in members:
-            raise InvalidArgumentError(f"Shared memory register request has no '{member}' field")
-    if type(members["key"]) is not str:
-        raise json_text.access_error("", "key", members["key"], "string")
-    offset = _unsigned(members, "offset") if "offset" in members else 0
-    return RegionRequest(members["key"], offset, _unsigned(members, "byte_size"))
-
-
-class CudaRegionRequest(NamedTuple):
-    """What a client wants registered: `size_bytes` bytes behind the interprocess handle, of the GPU `device_id`."""
-
-    raw_handle: bytes
-    device_id: int
-    size_bytes: int
-
-
-def decode_cuda_register_request(body: bytes | memoryview) -> CudaRegionRequest:
-    """Read the body of `POST /v2/cudasharedmemory/region/{name}/register`.
-
-    Raises:
-        InternalError: not JSON, or a member within is missing or of another kind (Triton's texts).
-        InvalidArgumentError: no handle, or not one of CUDA's (Triton's texts).
-    """
-    document = json_text.loads(body)
-    members: Mapping[str, Any] = document if type(document) is dict else {}
-    if "raw_handle" not in members:
-        raise InvalidArgumentError("Shared memory register request has no 'raw_handle' field")
-    outer = members["raw_handle"]
-    encoded = outer.get("b64", json_text.MISSING) if type(outer) is dict else json_text.MISSING
-    if type(encoded) is not str:
-        raise json_text.access_error("", "b64", encoded, "string")
-    size_bytes, device_id = (_unsigned(members, member) for member in ("byte_size", "device_id"))
-    try:
-        raw_handle = base64.b64decode(encoded)
-    except ValueError:  # binascii.Error is one
-        raw_handle = b""
-    if len(raw_handle) != _CUDA_HANDLE_BYTES:
-        raise InvalidArgumentError("'raw_handle' must be a valid base64 encoded cudaIpcMemHandle_t")
-    return CudaRegionRequest(raw_handle, device_id, size_bytes)
-
-
-def _unsigned(members: Mapping[str, Any], member: str) -> int:
-    value = members.get(member, json_text.MISSING)
-    if type(value) is not int or value < 0:
-        raise json_text.access_error("", member, value, "unsigned-integer")
-    return value

@@ -2,8 +2,8 @@
 """Triton's trace extension: `TraceSettings` ⇄ JSON and protobuf.
 
 Unlike the settings of the log, those of a request are all read before any is changed. Readers return the changes by the
-name of the field, None for a setting that is cleared. May import `errors`, `snapshots`, protobuf and its neighbours
-in `protocol`.
+name of the field, None for a setting that is cleared. May import `errors`, `snapshots`, protobuf and its neighbour
+`rest`.
 """
 
 import re
@@ -12,8 +12,8 @@ from typing import Any
 
 from naiad.config.proto import service_pb2
 from naiad.errors import InvalidArgumentError, UnsupportedError
-from naiad.protocol import json_text
-from naiad.protocol.documents import dumps
+from naiad.protocol.rest import json_text
+from naiad.protocol.rest.documents import dumps
 from naiad.snapshots import TRACE_LEVELS, TraceSettings
 
 Changes = dict[str, tuple[str, ...] | int | None]

@@ -2,7 +2,7 @@
 """Where request bodies are received: memory that grows as bytes arrive, and a cap on all of it together.
 
 A client's declared length is believed only as far as address space goes: memory becomes resident, and is charged,
-when bytes arrive. May import numpy, `errors` and `protocol.http1_head`.
+when bytes arrive. May import numpy, `errors` and `protocol.http1`.
 """
 
 import threading
@@ -12,7 +12,7 @@ from collections import deque
 import numpy as np
 
 from naiad.errors import UnavailableError
-from naiad.protocol.http1_head import HttpError
+from naiad.protocol.http1.head import HttpError
 
 _FIRST_BLOCK_BYTES = 64 * 1024 * 1024  # address space; moving so much later would hold up the event loop for 20 ms
 _FIRST_CHUNKED_BLOCK_BYTES = 64 * 1024

@@ -11,11 +11,11 @@ import pytest
 from tests.protocol.http2.conversation import Conversation, Frame
 
 from naiad.errors import UnavailableError
-from naiad.protocol.grpc_call import CallHead
+from naiad.protocol.grpc.call import CallHead
+from naiad.protocol.grpc.response import EncodedMessage
 from naiad.protocol.http2 import frames
 from naiad.protocol.http2.connection import Connection
 from naiad.protocol.http2.faults import ErrorCode
-from naiad.protocol.rpc import EncodedMessage
 from naiad.server.asker import Asker
 from naiad.server.bodies import BodyBudget
 from naiad.server.grpc.call import Call, Method

@@ -4,8 +4,8 @@ import zlib
 import pytest
 
 from naiad.errors import UnavailableError
-from naiad.protocol.grpc_call import GrpcError
-from naiad.protocol.rpc import EncodedMessage
+from naiad.protocol.grpc.call import GrpcError
+from naiad.protocol.grpc.response import EncodedMessage
 from naiad.server.bodies import BodyBudget
 from naiad.server.grpc.compression import compressed, response_encoding, unpacked
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from naiad.protocol.grpc.response import EncodedMessage
 from naiad.protocol.http2 import frames
 from naiad.protocol.http2.header_blocks import encode_fields
-from naiad.protocol.rpc import EncodedMessage
 from naiad.server.bodies import BodyBudget
 from naiad.server.grpc.call import Call, Method
 from naiad.server.grpc.connection import GrpcConnection, ServerState

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from naiad.errors import InvalidArgumentError, UnavailableError
-from naiad.protocol.http1_head import Limits
+from naiad.protocol.http1.head import Limits
 from naiad.server.bodies import BodyBudget
 from naiad.server.http.exchange import TEXT, Exchange, Handler
 from naiad.server.http.listener import HttpServer

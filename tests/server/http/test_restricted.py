@@ -9,8 +9,8 @@ from tests.server.responders import AnswersWhole
 
 from naiad.engine.dataplane import DataPlane
 from naiad.options import RESTRICTED_CATEGORIES
-from naiad.protocol.http1 import Headers
-from naiad.protocol.http1_head import Limits, parse_head
+from naiad.protocol.http1.head import Limits, parse_head
+from naiad.protocol.http1.responses import Headers
 from naiad.server.access import Lock
 from naiad.server.bodies import BodyBudget
 from naiad.server.http.categories import category_of

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import pytest
 from tests.server.responders import AnswersWhole
 
-from naiad.protocol.http1 import Headers
-from naiad.protocol.http1_head import Limits, parse_head
+from naiad.protocol.http1.head import Limits, parse_head
+from naiad.protocol.http1.responses import Headers
 from naiad.server.http.exchange import Exchange
 from naiad.server.http.router import Route, Router
 

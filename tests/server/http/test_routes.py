@@ -20,8 +20,8 @@ from naiad.engine.dataplane import DataPlane
 from naiad.engine.model import Model
 from naiad.engine.pending import OnResponse
 from naiad.errors import InternalError, NaiadError, NotFoundError, UnavailableError
-from naiad.protocol.http1 import Headers
-from naiad.protocol.http1_head import Limits, parse_head
+from naiad.protocol.http1.head import Limits, parse_head
+from naiad.protocol.http1.responses import Headers
 from naiad.requests import InferRequest, InferResponse, OutputTensor
 from naiad.server.bodies import BodyBudget
 from naiad.server.http.exchange import Exchange

@@ -8,7 +8,7 @@ from typing import Any
 
 from naiad.config.proto import ModelConfig
 from naiad.deployment.check.findings import Finding, Severity
-from naiad.protocol.documents import model_config
+from naiad.protocol.rest.documents import model_config
 
 FORMAT = 1
 """Version of the JSON document; it grows when a member changes its meaning or goes, not when one is added."""

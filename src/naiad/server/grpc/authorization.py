@@ -3,7 +3,7 @@
 
 from collections.abc import Callable
 
-from naiad.protocol.grpc_call import CallHead, GrpcError, GrpcStatus
+from naiad.protocol.grpc.call import CallHead, GrpcError, GrpcStatus
 from naiad.server.access import ApiKeys
 
 OPEN_PATHS = frozenset(

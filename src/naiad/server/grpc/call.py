@@ -13,7 +13,7 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from naiad.errors import InternalError, NaiadError
-from naiad.protocol.grpc_call import (
+from naiad.protocol.grpc.call import (
     OK_TRAILERS,
     RESPONSE_HEADERS,
     CallHead,
@@ -25,12 +25,12 @@ from naiad.protocol.grpc_call import (
     trailers,
     trailers_only,
 )
-from naiad.protocol.grpc_messages import Message, MessageReader, message_prefix
+from naiad.protocol.grpc.messages import Message, MessageReader, message_prefix
+from naiad.protocol.grpc.response import EncodedMessage
+from naiad.protocol.grpc.wire import first_tensor_at
 from naiad.protocol.http2.connection import Connection
 from naiad.protocol.http2.faults import ErrorCode
 from naiad.protocol.http2.streams import Stream
-from naiad.protocol.rpc import EncodedMessage
-from naiad.protocol.rpc_wire import first_tensor_at
 from naiad.server.access import Lock
 from naiad.server.asker import Asker
 from naiad.server.bodies import BodyBudget, BodyBuffer

@@ -7,8 +7,8 @@ May import `protocol`, `errors` and `server`'s `bodies`.
 from collections.abc import Mapping
 
 from naiad.errors import NaiadError
-from naiad.protocol.grpc_messages import compress, decompress
-from naiad.protocol.rpc import EncodedMessage
+from naiad.protocol.grpc.messages import compress, decompress
+from naiad.protocol.grpc.response import EncodedMessage
 from naiad.server.bodies import BodyBudget, BodyBuffer
 
 _BOTH, _GZIP, _DEFLATE = frozenset(("gzip", "deflate")), frozenset(("gzip",)), frozenset(("deflate",))

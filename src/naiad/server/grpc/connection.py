@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import cast
 
 from naiad.errors import NaiadError, UnavailableError
-from naiad.protocol.grpc_call import (
+from naiad.protocol.grpc.call import (
     CallHead,
     GrpcError,
     GrpcStatus,

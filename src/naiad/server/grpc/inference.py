@@ -8,16 +8,9 @@ from functools import partial
 from naiad.engine.dataplane import DataPlane, Ticket
 from naiad.engine.model import Model
 from naiad.errors import NaiadError, UnsupportedError
-from naiad.protocol.grpc_call import CallHead
-from naiad.protocol.rpc import (
-    EncodedMessage,
-    RpcRequest,
-    encode_infer,
-    encode_stream_error,
-    encode_stream_response,
-    read_infer,
-    read_version,
-)
+from naiad.protocol.grpc.call import CallHead
+from naiad.protocol.grpc.request import RpcRequest, read_infer, read_version
+from naiad.protocol.grpc.response import EncodedMessage, encode_infer, encode_stream_error, encode_stream_response
 from naiad.protocol.timing_fields import REQUEST_FIELD, asks_for_timing, timing_fields
 from naiad.requests import InferResponse, is_last
 from naiad.server.forwarding import HeaderForwarding

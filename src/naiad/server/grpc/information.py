@@ -3,8 +3,8 @@
 
 from naiad.config.proto import service_pb2
 from naiad.engine.dataplane import DataPlane
-from naiad.protocol import rpc_documents as documents
-from naiad.protocol.rpc import read_version
+from naiad.protocol.grpc import documents
+from naiad.protocol.grpc.request import read_version
 from naiad.server.grpc.call import Call
 from naiad.server.model_control import no_repository_name, refusal_to_load
 

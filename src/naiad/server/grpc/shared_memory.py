@@ -2,7 +2,7 @@
 """Registering shared memory, system and CUDA."""
 
 from naiad.config.proto import service_pb2
-from naiad.protocol import rpc_documents as documents
+from naiad.protocol.grpc import documents
 from naiad.server.grpc.call import Call
 from naiad.shm.cuda import CudaRegions
 from naiad.shm.regions import Regions

@@ -4,7 +4,7 @@
 from naiad.config.proto import service_pb2
 from naiad.engine.dataplane import DataPlane
 from naiad.protocol import trace_settings
-from naiad.protocol.rpc_documents import parse
+from naiad.protocol.grpc.documents import parse
 from naiad.server.grpc.call import Call
 from naiad.telemetry.traces.tracer import Tracer
 

@@ -3,7 +3,7 @@
 
 from collections.abc import Callable
 
-from naiad.protocol.http1_head import HttpError, RequestHead
+from naiad.protocol.http1.head import HttpError, RequestHead
 from naiad.server.access import ApiKeys
 
 OPEN_PATHS = frozenset(("/v2/health/live", "/v2/health/ready"))

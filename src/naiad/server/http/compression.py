@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """gzip and deflate (zlib-wrapped) of request and response bodies, and the choice between them.
 
-May import `errors` and `protocol.http1_body`.
+May import `errors` and `protocol.http1`.
 """
 
 import zlib
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from naiad.errors import InvalidArgumentError, UnsupportedError
-from naiad.protocol.http1_body import BodySink
+from naiad.protocol.http1.body import BodySink
 
 _WINDOW_BITS = {"gzip": 31, "deflate": 15}
 _GZIP_MAGIC = b"\x1f\x8b"

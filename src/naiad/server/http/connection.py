@@ -19,19 +19,18 @@ from enum import Enum, auto
 from typing import cast
 
 from naiad.errors import NaiadError
-from naiad.protocol.http1 import (
+from naiad.protocol.http1.head import HttpError, RequestHead
+from naiad.protocol.http1.requests import RequestReader, head_parser
+from naiad.protocol.http1.responses import (
     CONTINUE,
     LAST_PIECE,
     Headers,
-    RequestReader,
-    head_parser,
     is_chunked,
     render_head,
     render_head_of_pieces,
     render_piece,
 )
-from naiad.protocol.http1_head import HttpError, RequestHead
-from naiad.protocol.rest import encode_error
+from naiad.protocol.rest.response import encode_error
 from naiad.server.bodies import BodyBudget, BodyBuffer
 from naiad.server.http.exchange import JSON, Buffers, Exchange, Handler
 from naiad.server.http.settings import HttpSettings, TimeLimits

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from naiad.errors import NaiadError
-from naiad.protocol.http1 import Headers
-from naiad.protocol.http1_head import RequestHead
-from naiad.protocol.rest import encode_error
+from naiad.protocol.http1.head import RequestHead
+from naiad.protocol.http1.responses import Headers
+from naiad.protocol.rest.response import encode_error
 from naiad.server.asker import Asker
 
 JSON: Headers = ((b"Content-Type", b"application/json"),)

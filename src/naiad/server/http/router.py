@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-from naiad.protocol.rest import encode_error
+from naiad.protocol.rest.response import encode_error
 from naiad.server.access import Lock
 from naiad.server.http.exchange import JSON, TEXT, Exchange
 

@@ -7,7 +7,7 @@ May import `options` and `protocol`.
 from dataclasses import dataclass, field
 
 from naiad.options import ServerOptions
-from naiad.protocol.http1_head import Limits
+from naiad.protocol.http1.head import Limits
 
 
 @dataclass(frozen=True, slots=True)

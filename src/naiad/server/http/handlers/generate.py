@@ -7,7 +7,7 @@ from typing import NamedTuple
 from naiad.engine.dataplane import DataPlane
 from naiad.engine.model import Model
 from naiad.errors import InvalidArgumentError, NaiadError
-from naiad.protocol.generate import decode_generate
+from naiad.protocol.rest.generate import decode_generate
 from naiad.protocol.timing_fields import REQUEST_HEADER, asks_for_timing
 from naiad.requests import InferRequest, InferResponse
 from naiad.server.forwarding import HeaderForwarding

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from naiad.engine.dataplane import Ticket
 from naiad.errors import NaiadError
-from naiad.protocol.generate import encode_event, encode_generate, with_members
-from naiad.protocol.http1 import Headers
-from naiad.protocol.rest import encode_error
+from naiad.protocol.http1.responses import Headers
+from naiad.protocol.rest.generate import encode_event, encode_generate, with_members
+from naiad.protocol.rest.response import encode_error
 from naiad.protocol.timing_fields import timing_fields, timing_parameters
 from naiad.requests import InferResponse, RequestTiming, is_last
 from naiad.server.http.exchange import JSON, Exchange

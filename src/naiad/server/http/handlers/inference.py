@@ -7,15 +7,9 @@ from typing import NamedTuple
 from naiad.engine.dataplane import DataPlane
 from naiad.engine.model import Model
 from naiad.errors import NaiadError, UnsupportedError
-from naiad.protocol.http1 import Headers
-from naiad.protocol.rest import (
-    DecodedInfer,
-    EncodedInfer,
-    OutputEncodings,
-    decode_infer,
-    encode_infer,
-    parse_header_length,
-)
+from naiad.protocol.http1.responses import Headers
+from naiad.protocol.rest.request import DecodedInfer, OutputEncodings, decode_infer, parse_header_length
+from naiad.protocol.rest.response import EncodedInfer, encode_infer
 from naiad.protocol.timing_fields import REQUEST_HEADER, asks_for_timing, timing_fields
 from naiad.requests import InferResponse, RequestTiming
 from naiad.server.bodies import BodyBudget, BodyBuffer

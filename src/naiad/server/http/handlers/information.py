@@ -2,8 +2,9 @@
 """Health, metadata, configs, statistics and the repository index."""
 
 from naiad.engine.dataplane import DataPlane
-from naiad.protocol import documents
-from naiad.protocol.rest import decode_index_request, encode_error
+from naiad.protocol.rest import documents
+from naiad.protocol.rest.request import decode_index_request
+from naiad.protocol.rest.response import encode_error
 from naiad.server.http.exchange import JSON, TEXT, Exchange
 from naiad.server.http.handlers.unknown_model import look_up
 

@@ -2,7 +2,7 @@
 """`/v2/logging`: the settings of the log, told and changed."""
 
 from naiad.protocol import log_settings
-from naiad.protocol.documents import dumps
+from naiad.protocol.rest.documents import dumps
 from naiad.server.http.exchange import JSON, Exchange
 from naiad.telemetry.logs import ServerLog
 

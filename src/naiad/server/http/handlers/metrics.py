@@ -3,7 +3,7 @@
 
 from collections.abc import Callable
 
-from naiad.protocol.rest import encode_error
+from naiad.protocol.rest.response import encode_error
 from naiad.server.http.exchange import TEXT, Exchange, Handler
 
 _PROMETHEUS = ((b"Content-Type", b"text/plain; charset=utf-8"),)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Registering shared memory, system and CUDA."""
 
-from naiad.protocol import documents
-from naiad.protocol.shared_memory import decode_cuda_register_request, decode_register_request
+from naiad.protocol.rest import documents
+from naiad.protocol.rest.shared_memory import decode_cuda_register_request, decode_register_request
 from naiad.server.http.exchange import JSON, Exchange
 from naiad.shm.cuda import CudaRegions
 from naiad.shm.regions import Regions
