@@ -11,11 +11,11 @@ from naiad.engine.dataplane import DataPlane
 from naiad.server.access import Lock
 from naiad.server.forwarding import HeaderForwarding
 from naiad.server.grpc.call import Method, Methods
-from naiad.server.grpc.inference import InferenceMethods
-from naiad.server.grpc.information import InformationMethods
-from naiad.server.grpc.log_settings import LogSettingsMethods
-from naiad.server.grpc.shared_memory import SharedMemoryMethods
-from naiad.server.grpc.trace_settings import TraceSettingsMethods
+from naiad.server.grpc.methods.inference import InferenceMethods
+from naiad.server.grpc.methods.information import InformationMethods
+from naiad.server.grpc.methods.log_settings import LogSettingsMethods
+from naiad.server.grpc.methods.shared_memory import SharedMemoryMethods
+from naiad.server.grpc.methods.trace_settings import TraceSettingsMethods
 from naiad.shm.regions import Regions
 from naiad.telemetry.logs import ServerLog
 from naiad.telemetry.traces.tracer import Tracer
