@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 
 from naiad.backends.base import BackendModel, Instance, Placement, RespondingInstance
 from naiad.config.proto import ModelConfig, model_config_pb2
-from naiad.engine.batching import BatchPolicy, DynamicBatching, OneByOne
-from naiad.engine.instances import InstanceThread, Mailbox
 from naiad.engine.loop import Clock, Loop
 from naiad.engine.pending import OnResponse, Pending
-from naiad.engine.queue import RequestQueue
-from naiad.engine.responding import RespondingScheduler, RespondingThread
-from naiad.engine.scheduler import MergingScheduler, Scheduler
+from naiad.engine.scheduling.batching import BatchPolicy, DynamicBatching, OneByOne
+from naiad.engine.scheduling.instances import InstanceThread, Mailbox
+from naiad.engine.scheduling.queue import RequestQueue
+from naiad.engine.scheduling.responding import RespondingScheduler, RespondingThread
+from naiad.engine.scheduling.scheduler import MergingScheduler, Scheduler
 from naiad.engine.signature import Signature
 from naiad.engine.tracing import note_start, noting_responses
 from naiad.options import MetricsSettings

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from naiad.config.proto import ModelConfig
-from naiad.engine.batching import DynamicBatching, OneByOne, Plan
 from naiad.engine.pending import Pending
+from naiad.engine.scheduling.batching import DynamicBatching, OneByOne, Plan
 from naiad.engine.signature import BoundRequest
 from naiad.requests import InferRequest
 

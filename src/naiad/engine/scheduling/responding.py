@@ -13,13 +13,13 @@ from functools import partial
 from typing import NamedTuple
 
 from naiad.backends.base import ModelRequest, RespondingInstance
-from naiad.engine.batching import BatchPolicy
-from naiad.engine.instances import Mailbox, Worker
 from naiad.engine.loop import Clock, Loop, Timer
 from naiad.engine.pending import Pending
-from naiad.engine.queue import RequestQueue
-from naiad.engine.responses import Channel, Reply, Sender
-from naiad.engine.scheduler import Scheduler, timing_of
+from naiad.engine.scheduling.batching import BatchPolicy
+from naiad.engine.scheduling.channel import Channel, Reply, Sender
+from naiad.engine.scheduling.instances import Mailbox, Worker
+from naiad.engine.scheduling.queue import RequestQueue
+from naiad.engine.scheduling.scheduler import Scheduler, timing_of
 from naiad.engine.signature import Signature
 from naiad.errors import CancelledError, InternalError, NaiadError, UnavailableError
 from naiad.requests import id_prefix

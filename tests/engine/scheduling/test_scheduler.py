@@ -7,12 +7,12 @@ from typing import cast
 import pytest
 from tests.engine.loops import ManualLoop
 
-from naiad.engine.batching import BatchPolicy, DynamicBatching, OneByOne
-from naiad.engine.execution import Outcome
-from naiad.engine.instances import InstanceThread, OnOutcome
 from naiad.engine.pending import Pending
-from naiad.engine.queue import QueuePolicy, RequestQueue
-from naiad.engine.scheduler import MergingScheduler
+from naiad.engine.scheduling.batching import BatchPolicy, DynamicBatching, OneByOne
+from naiad.engine.scheduling.execution import Outcome
+from naiad.engine.scheduling.instances import InstanceThread, OnOutcome
+from naiad.engine.scheduling.queue import QueuePolicy, RequestQueue
+from naiad.engine.scheduling.scheduler import MergingScheduler
 from naiad.engine.signature import BoundRequest
 from naiad.errors import InternalError, NaiadError, UnavailableError
 from naiad.requests import InferRequest, InferResponse, RequestTiming

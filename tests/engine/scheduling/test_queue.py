@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from naiad.config.proto import ModelConfig, model_config_pb2
 from naiad.engine.pending import Pending
-from naiad.engine.queue import QueuePolicy, RequestQueue
+from naiad.engine.scheduling.queue import QueuePolicy, RequestQueue
 from naiad.engine.signature import BoundRequest
 from naiad.errors import UnavailableError
 from naiad.requests import InferRequest

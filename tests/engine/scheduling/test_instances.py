@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from naiad.config.proto import ModelConfig, model_config_pb2
-from naiad.engine.execution import Outcome
-from naiad.engine.instances import InstanceThread, Mailbox
+from naiad.engine.scheduling.execution import Outcome
+from naiad.engine.scheduling.instances import InstanceThread, Mailbox
 from naiad.engine.signature import BoundRequest, Signature
 from naiad.tensors import Array
 

@@ -17,11 +17,11 @@ from tests.engine.loops import SteppedLoop
 
 from naiad.backends.base import ModelRequest, Placement, RespondingInstance
 from naiad.config.proto import ModelConfig, model_config_pb2
-from naiad.engine.instances import Mailbox
 from naiad.engine.model import Model, Runtime
 from naiad.engine.pending import Pending
-from naiad.engine.responding import RespondingScheduler
-from naiad.engine.responses import MOST_RESPONSES_UNDER_WAY
+from naiad.engine.scheduling.channel import MOST_RESPONSES_UNDER_WAY
+from naiad.engine.scheduling.instances import Mailbox
+from naiad.engine.scheduling.responding import RespondingScheduler
 from naiad.errors import InternalError, InvalidArgumentError, NaiadError, UnavailableError
 from naiad.requests import InferRequest, InferResponse, InputTensor, RequestedOutput
 from naiad.tensors import Array

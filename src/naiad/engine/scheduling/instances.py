@@ -14,9 +14,9 @@ from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 from naiad.backends.base import ModelInstance
-from naiad.engine.execution import Outcome, execute
 from naiad.engine.loop import Loop
-from naiad.engine.quickness import Quickness
+from naiad.engine.scheduling.execution import Outcome, execute
+from naiad.engine.scheduling.quickness import Quickness
 from naiad.engine.signature import BoundRequest, Signature
 
 W = TypeVar("W")

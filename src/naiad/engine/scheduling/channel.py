@@ -5,7 +5,7 @@ The model holds a `Sender`, the loop a `Channel`; the sender knows the channel, 
 sender that the model forgets is noticed. Between them lie at most so many responses and bytes: with more, or when the
 transport says that its client does not read, `send` waits. The loop waits for nothing: it takes the lock only to
 wake a thread that sleeps on it.
-May import `errors`, `requests` and its neighbours.
+May import `errors`, `requests`, `engine`'s `pending` and `signature`, and its neighbours.
 """
 
 import logging
@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
-from naiad.engine.execution import output_tensor
-from naiad.engine.instances import Mailbox
 from naiad.engine.pending import Pending
+from naiad.engine.scheduling.execution import output_tensor
+from naiad.engine.scheduling.instances import Mailbox
 from naiad.engine.signature import Signature
 from naiad.errors import InternalError, NaiadError
 from naiad.requests import NO_PARAMETERS, OutputTensor, ParameterValue

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from naiad.config.proto import ModelConfig, model_config_pb2
-from naiad.engine.execution import Outcome, execute
+from naiad.engine.scheduling.execution import Outcome, execute
 from naiad.engine.signature import BoundRequest, Signature
 from naiad.errors import InternalError, NaiadError, UnavailableError
 from naiad.tensors import Array

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
 
-from naiad.engine.responses import Reply
+from naiad.engine.scheduling.channel import Reply
 from naiad.requests import NO_PARAMETERS, OutputTensor
 
 

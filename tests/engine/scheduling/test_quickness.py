@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A model earns its place on the event loop, and loses it."""
 
-from naiad.engine.quickness import Quickness
+from naiad.engine.scheduling.quickness import Quickness
 
 QUICK, MIDDLING, STALL = 20_000, 200_000, 5_000_000
 

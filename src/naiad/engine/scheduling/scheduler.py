@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Generic, TypeVar
 
-from naiad.engine.batching import BatchPolicy
-from naiad.engine.execution import Outcome
-from naiad.engine.instances import InstanceThread
 from naiad.engine.loop import Clock, Loop, Timer
 from naiad.engine.pending import Pending
-from naiad.engine.queue import RequestQueue
+from naiad.engine.scheduling.batching import BatchPolicy
+from naiad.engine.scheduling.execution import Outcome
+from naiad.engine.scheduling.instances import InstanceThread
+from naiad.engine.scheduling.queue import RequestQueue
 from naiad.errors import CancelledError, NaiadError, UnavailableError
 from naiad.requests import OutputTensor, RequestTiming, id_prefix
 from naiad.telemetry.statistics import FailureReason, StatisticsRecorder, Timings
