@@ -44,13 +44,19 @@ def test_the_view_is_of_the_buffer() -> None:
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (OSError(errno.EADDRINUSE, "x"), "the port is in use; stop what listens there, or choose another port"),
-        (OSError(errno.EADDRNOTAVAIL, "x"), "this machine doesn't have that address; use 127.0.0.1"),
-        (socket.gaierror(socket.EAI_NONAME, "x"), "this machine doesn't have that address; use 127.0.0.1"),
-        (OSError(errno.EACCES, "x"), "no permission; choose a port above 1023"),
+        (
+            OSError(errno.EADDRINUSE, "x"),
+            "the port is in use; stop what listens there, or choose another with --grpc-port (0 takes a free one)",
+        ),
+        (OSError(errno.EADDRNOTAVAIL, "x"), "this machine doesn't have that address; use --grpc-address=127.0.0.1"),
+        (
+            socket.gaierror(socket.EAI_NONAME, "x"),
+            "this machine doesn't have that address; use --grpc-address=127.0.0.1",
+        ),
+        (OSError(errno.EACCES, "x"), "no permission; choose a port above 1023 with --grpc-port"),
         (OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
-        (OSError("no address of it"), "this machine doesn't have that address; use 127.0.0.1"),
+        (OSError("no address of it"), "this machine doesn't have that address; use --grpc-address=127.0.0.1"),
     ],
 )
 def test_a_failure_to_bind_is_told_with_a_way_out(error: OSError, told: str) -> None:
-    assert _binding_failure("localhost", 80, error).startswith(f"cannot listen on localhost:80: {told}")
+    assert _binding_failure("grpc", "localhost", 80, error).startswith(f"cannot listen on localhost:80: {told}")

@@ -94,9 +94,15 @@ class Listener(Generic[ConnectionT]):
         return len(self._state.connections)
 
     async def start(
-        self, address: str, port: int, *, reuse_port: bool = False, tls: ssl.SSLContext | None = None
+        self,
+        address: str,
+        port: int,
+        *,
+        service: str = "http",
+        reuse_port: bool = False,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        """Listen, inside TLS with a `tls`; port 0 takes a free one.
+        """Listen, inside TLS with a `tls`; port 0 takes a free one. `service` is what the flags to change begin with.
 
         Raises:
             UnavailableError: the address cannot be bound.
@@ -112,7 +118,7 @@ class Listener(Generic[ConnectionT]):
                 ssl=tls,
             )
         except OSError as error:
-            raise UnavailableError(_binding_failure(address, port, error)) from error
+            raise UnavailableError(_binding_failure(service, address, port, error)) from error
         self._port = self._server.sockets[0].getsockname()[1]
         self._on_tick()
 
@@ -160,14 +166,20 @@ class Listener(Generic[ConnectionT]):
         self._tick = loop.call_later(self._tick_s, self._on_tick)
 
 
-def _binding_failure(address: str, port: int, error: OSError) -> str:
+def _binding_failure(service: str, address: str, port: int, error: OSError) -> str:
     """Return what to tell whoever wanted to listen there."""
     where = f"cannot listen on {address}:{port}"
     if error.errno == errno.EADDRINUSE:
-        return f"{where}: the port is in use; stop what listens there, or choose another port (0 takes a free one)"
+        return (
+            f"{where}: the port is in use; stop what listens there, or choose another with --{service}-port (0 takes a "
+            "free one)"
+        )
     # asyncio since Python 3.13 gives no number when none of the name's addresses is this machine's.
     if error.errno in (errno.EADDRNOTAVAIL, None) or isinstance(error, socket.gaierror):
-        return f"{where}: this machine doesn't have that address; use 127.0.0.1, or 0.0.0.0 for all interfaces"
+        return (
+            f"{where}: this machine doesn't have that address; use --{service}-address=127.0.0.1, or 0.0.0.0 for all "
+            "interfaces"
+        )
     if error.errno == errno.EACCES:
-        return f"{where}: no permission; choose a port above 1023"
+        return f"{where}: no permission; choose a port above 1023 with --{service}-port"
     return f"{where}: {error.strerror or error}"

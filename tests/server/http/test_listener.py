@@ -23,10 +23,10 @@ def test_a_port_in_use_is_named_with_a_way_out() -> None:
         await first.start("127.0.0.1", 0)
         try:
             with pytest.raises(UnavailableError) as error:
-                await second.start("127.0.0.1", first.port)
+                await second.start("127.0.0.1", first.port, service="metrics")
             assert str(error.value) == (
                 f"cannot listen on 127.0.0.1:{first.port}: the port is in use; stop what listens there, or choose "
-                "another port (0 takes a free one)"
+                "another with --metrics-port (0 takes a free one)"
             )
         finally:
             await first.stop()
@@ -36,7 +36,9 @@ def test_a_port_in_use_is_named_with_a_way_out() -> None:
 
 @pytest.mark.parametrize("address", ["203.0.113.7", "no such host.invalid"])
 def test_an_address_of_another_machine_is_named(address: str) -> None:
-    with pytest.raises(UnavailableError, match=r"this machine doesn't have that address; use 127\.0\.0\.1"):
+    with pytest.raises(
+        UnavailableError, match=r"this machine doesn't have that address; use --http-address=127\.0\.0\.1"
+    ):
         asyncio.run(HttpServer(ok).start(address, 0))
 
 
