@@ -57,7 +57,7 @@ class Served:
         with pytest.raises(UnavailableError) as caught:
             self.ask()
         assert str(caught.value) == (
-            "the server has 2 requests in flight already, as many as --max-requests-in-flight allows; "
+            "the server has as many requests in flight as --max-requests-in-flight=2 allows; "
             "retry later, or send fewer at a time"
         )
 

@@ -26,7 +26,7 @@ class Admission:
         """
         if self.count >= self.most:
             raise UnavailableError(
-                f"the server has {self.most} requests in flight already, as many as --max-requests-in-flight allows; "
+                f"the server has as many requests in flight as --max-requests-in-flight={self.most} allows; "
                 "retry later, or send fewer at a time"
             )
         self.count += 1
