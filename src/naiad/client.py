@@ -196,9 +196,12 @@ class Client:
                 "issuer's PEM file in the environment variable SSL_CERT_FILE, or give the client an ssl_context"
             ) from error
         except (OSError, HTTPException) as error:
+            # A server that speaks TLS hangs up on a request in the clear.
+            hung_up = isinstance(error, RemoteDisconnected) and not self._is_https
+            instead = f"; if it speaks TLS: https://{self.url.removeprefix('http://')}" if hung_up else ""
             raise UnavailableError(
                 f"no server answers at {self.url} ({error or type(error).__name__}); start one with 'naiad serve', or "
-                "check the URL"
+                f"check the URL{instead}"
             ) from error
 
     def _new_connection(self) -> HTTPConnection:

@@ -77,6 +77,15 @@ def test_a_client_that_does_not_trust_the_certificate_says_what_to_do(server: na
         client.server_metadata()
 
 
+def test_a_client_that_asks_in_the_clear_is_told_of_tls(server: naiad.Server) -> None:
+    url = server.http_url.replace("https", "http")
+    with (
+        naiad.Client(url) as client,
+        pytest.raises(UnavailableError, match=f"or check the URL; if it speaks TLS: {server.http_url}$"),
+    ):
+        client.server_metadata()
+
+
 def test_http_1_1_is_agreed_on_by_alpn(server: naiad.Server, trusting: ssl.SSLContext) -> None:
     trusting.set_alpn_protocols(["h2", "http/1.1"])
     with (
