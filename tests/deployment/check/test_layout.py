@@ -36,6 +36,16 @@ class TestVersions:
         assert finding.corrected == str(repository.path / "m" / meant)
         assert finding.problem.fix == f"run: mv {repository.path / 'm' / name} {repository.path / 'm' / meant}"
 
+    @pytest.mark.parametrize("file", ["yolo/config.pbtxt", "yolo/1/model.onnx"])
+    def test_a_directory_that_holds_models_is_a_repository_and_nothing_is_to_be_renamed(
+        self, repository: Repository, file: str
+    ) -> None:
+        repository.write(f"models/{file}", b"")
+        finding = repository.only_finding("models")
+        assert (finding.rule, finding.severity) == ("nested-repository", Severity.ERROR)
+        assert (finding.problem.got, finding.corrected) == ("yolo", "")
+        assert finding.problem.fix == f"run: naiad check {repository.path / 'models'}"
+
     def test_beside_a_good_version_it_is_a_warning_and_no_number_is_taken_twice(self, repository: Repository) -> None:
         repository.onnx("m/1/model.onnx")
         repository.onnx("m/v1/model.onnx")

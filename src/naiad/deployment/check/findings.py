@@ -46,6 +46,7 @@ RULES: Mapping[str, str] = {
     "loose-weights": "weights lie beside the models",
     "model-file": "the runtime cannot read the model file",
     "no-model-file": "a version without a model file",
+    "nested-repository": "the directory holds models, so it is a repository itself",
     "no-version": "no version directory, or none that the version policy allows",
     "version-missing": "the version policy names a version that is not there",
     "version-name": "a directory whose name is no version number",

@@ -53,6 +53,18 @@ def check_duplicate(name: str, places: Sequence[Path]) -> Finding:
 
 def check_layout(found: FoundModel) -> Iterator[Finding]:
     """Yield what is wrong with the versions of a model, whatever its config says."""
+    inside = _models_inside(found)
+    if inside:
+        yield _finding(
+            "nested-repository",
+            Severity.ERROR,
+            found.directory,
+            "the directory holds models, so it is no model, but a repository itself",
+            expected="version directories such as 1",
+            got=", ".join(inside),
+            fix=command("naiad", "check", found.directory),
+        )
+        return
     yield from _check_version_names(found)
     yield from _check_loose_files(found)
     if not found.versions and not found.ignored and not _weights(found.filenames):
@@ -155,6 +167,20 @@ def _check_version_names(found: FoundModel) -> Iterator[Finding]:
             fix=command("mv", found.directory / name, found.directory / free),
             corrected=str(found.directory / free),
         )
+
+
+def _models_inside(found: FoundModel) -> list[str]:
+    """Return the directories of a model without versions that look like models: one folder too high was given."""
+    if found.versions:
+        return []
+    names = [sentence.split("'")[1] for sentence in found.ignored]
+    return [name for name in names if _looks_like_a_model(found.directory / name)]
+
+
+def _looks_like_a_model(directory: Path) -> bool:
+    return any(
+        child.name == CONFIG_FILENAME or (child.name.isdecimal() and child.is_dir()) for child in directory.iterdir()
+    )
 
 
 def _check_loose_files(found: FoundModel) -> Iterator[Finding]:
