@@ -5,12 +5,13 @@ import re
 import ssl
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from naiad.errors import InvalidArgumentError
 from naiad.options import ServerOptions
-from naiad.server.credentials import grpc_tls, http_tls
+from naiad.server.credentials import grpc_tls, http_tls, unused_files
 
 MINIMAL = ServerOptions(model_repository=("models",))
 SERVICES = {"http": http_tls, "grpc": grpc_tls}
@@ -56,3 +57,20 @@ def test_a_file_that_cannot_be_used_is_named(
 ) -> None:
     with pytest.raises(InvalidArgumentError, match=re.escape(message.format(service))):
         context(service, *(certificates / file for file in files))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("file", ["server_cert", "server_key"])
+def test_files_without_the_flag_that_uses_them_are_objected_to(service: str, file: str) -> None:
+    options = ServerOptions(model_repository=("models",), **{f"{service}_{file}": "a.pem"})  # type: ignore[arg-type]
+    (objection,) = unused_files(options)
+    assert objection == (
+        f"a.pem is not used, and the {service} port speaks in the clear; to encrypt it: --{service}-use-ssl=true, or "
+        "leave the file out"
+    )
+    in_use: dict[str, Any] = {
+        f"{service}_server_cert": "a.pem",
+        f"{service}_server_key": "b.pem",
+        f"{service}_use_ssl": True,
+    }
+    assert not list(unused_files(ServerOptions(model_repository=("models",), **in_use)))

@@ -95,6 +95,44 @@ def test_wait_ready_tells_what_is_wrong_when_it_gives_up(repository: Path) -> No
             server.wait_ready(timeout_s=0)
 
 
+def test_a_model_that_there_is_not_is_not_waited_for(server: naiad.Server) -> None:
+    with pytest.raises(NotFoundError, match=r"there is no model 'identitty', expected one of: .*identity"):
+        server.wait_ready("identitty")
+    with pytest.raises(NotFoundError, match="model 'identity' has no version '7', expected one of: 1"):
+        server.wait_ready("identity", "7")
+
+
+def test_options_may_be_given_as_the_texts_of_flags_and_as_paths(repository: Path, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("s3cret")
+    ports: dict[str, object] = {"http_port": "0", "grpc_port": 0, "allow_metrics": "false"}
+    restricted = ["model-config:admin=s3cret"]
+    with (
+        naiad.Server(repository, api_key_file=keys, http_restricted_api=restricted, **ports) as server,
+        naiad.Client(server.http_url, api_key="s3cret") as client,
+    ):
+        assert client.ready()
+        with pytest.raises(InvalidArgumentError, match="This API is restricted, expecting header 'admin'"):
+            client.model_config("identity")
+
+
+@pytest.mark.parametrize(
+    ("option", "error", "told"),
+    [
+        ({"htp_port": 1}, TypeError, "Server has no option 'htp_port'; did you mean 'http_port'?"),
+        ({"xyzzy": 1}, TypeError, "Server has no option 'xyzzy'; they are the flags of naiad serve, with underscores"),
+        ({"allow_http": "no"}, InvalidArgumentError, "--allow-http expects true, false, 1 or 0, got 'no'"),
+        ({"allow_http": 3}, InvalidArgumentError, "--allow-http expects true or false, got 3"),
+        ({"http_port": None}, InvalidArgumentError, "--http-port expects a whole number, got None"),
+        ({"log_file": 5}, InvalidArgumentError, "--log-file expects a text, got 5"),
+    ],
+)
+def test_a_wrong_option_is_named(option: dict[str, object], error: type[Exception], told: str) -> None:
+    with pytest.raises(error) as caught:
+        naiad.Server("models", **option)
+    assert str(caught.value).startswith(told)
+
+
 def test_a_model_that_fails_to_load_stops_the_start(repository: Path) -> None:
     write(repository, "broken", BROKEN)
     with pytest.raises(InternalError, match="failed to load all models:\n  broken version 1: "):
@@ -223,7 +261,9 @@ def test_requests_beyond_the_limit_are_refused_and_counted(repository: Path) -> 
 
         first = threading.Thread(target=occupy)
         first.start()
-        with pytest.raises(UnavailableError, match="the server has 1 requests in flight already"):
+        with pytest.raises(
+            UnavailableError, match="the server has as many requests in flight as --max-requests-in-flight=1"
+        ):
             ask_until_refused()
         rejected = 'nv_inference_request_failure{model="identity",reason="REJECTED",version="1"} 1'
         assert rejected in metrics(server)

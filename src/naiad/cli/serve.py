@@ -282,7 +282,7 @@ def _entry(app: App, options: ServerOptions) -> RunningServer:
         http_port=app.http_port if options.allow_http else 0,
         http_url=app.http_url if options.allow_http else "",
         metrics_url=app.metrics_url if options.allow_metrics else "",
-        repositories=tuple(str(Path(location).absolute()) for location in options.model_repository),
+        repositories=tuple(str(Path(location).resolve()) for location in options.model_repository),
         since=time.time(),
         exit_timeout_secs=options.exit_timeout_secs,
         log=os.environ.get(background.LOG_VARIABLE, ""),

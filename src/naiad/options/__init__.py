@@ -10,7 +10,7 @@ May import `errors`, nothing else.
 
 from naiad.options.flags import Flag, flag_name, value_range
 from naiad.options.later import LATER_FLAGS, LaterFlag, refuse_later_flag
-from naiad.options.parsing import ENVIRONMENT_LIST_SEPARATOR, environment_name, parse_value
+from naiad.options.parsing import ENVIRONMENT_LIST_SEPARATOR, environment_name, given_value, parse_value
 from naiad.options.table import DEFAULTS, FIELD_FLAGS, ServerOptions
 from naiad.options.traces import TraceOptions
 from naiad.options.values import (
@@ -39,6 +39,7 @@ __all__ = [
     "TraceOptions",
     "environment_name",
     "flag_name",
+    "given_value",
     "parse_value",
     "refuse_later_flag",
     "value_range",

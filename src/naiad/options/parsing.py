@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the text of a flag or an environment variable to the value of a field.
+"""From the text of a flag or an environment variable, or what a program gives, to the value of a field.
 
 May import `errors` and, of this room, all but `later`.
 """
+
+import os
+from collections.abc import Sequence
 
 from naiad.errors import InvalidArgumentError
 from naiad.options.flags import check_value, flag_name
@@ -17,6 +20,8 @@ from naiad.options.values import (
 
 ENVIRONMENT_LIST_SEPARATOR = ";"
 """Separates the values of a repeatable option in its environment variable."""
+
+_KINDS = {bool: "true or false", int: "a whole number", str: "a text"}
 
 _ENVIRONMENT_PREFIX = "NAIAD_SERVE_"
 
@@ -48,6 +53,31 @@ def parse_value(field_name: str, text: str) -> OptionValue:
         value = _parse_integer(field_name, text)
     check_value(field_name, FIELD_FLAGS[field_name], value)
     return value
+
+
+def given_value(field_name: str, given: object) -> object:
+    """Return what a program gave for a field in the field's type.
+
+    Texts are read as those of flags, paths are taken as texts, and of a repeatable field one value is enough.
+
+    Raises:
+        InvalidArgumentError: it is not a value of that field.
+        UnsupportedError: it asks for something that this version does not have.
+    """
+    if not FIELD_FLAGS[field_name].repeatable:
+        return _given_element(field_name, given, type(DEFAULTS[field_name]))
+    several = given if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
+    return tuple(_given_element(field_name, one) for one in several)
+
+
+def _given_element(field_name: str, given: object, wanted: type = object) -> object:
+    if isinstance(given, os.PathLike):
+        given = os.fspath(given)
+    if isinstance(given, str):
+        return parse_value(field_name, given)
+    if type(given) is not wanted and wanted is not object:
+        raise InvalidArgumentError(f"--{flag_name(field_name)} expects {_KINDS[wanted]}, got {given!r}")
+    return given
 
 
 def _parse_boolean(field_name: str, text: str) -> bool:

@@ -20,7 +20,7 @@ from naiad.repository.loading import Loader
 from naiad.repository.scan import check_repositories, objection_to_emptiness
 from naiad.server.access import GRPC_LOCK_PREFIX, ApiKeys, locks, read_api_keys
 from naiad.server.bodies import BodyBudget, charged
-from naiad.server.credentials import grpc_tls, http_tls
+from naiad.server.credentials import grpc_tls, http_tls, unused_files
 from naiad.server.forwarding import header_forwarding
 from naiad.server.grpc import authorization as grpc_authorization
 from naiad.server.grpc.listener import GrpcServer
@@ -181,6 +181,8 @@ class App:
         if objection:
             _log.warning("%s", objection)
         options = self.options
+        for unused in unused_files(options):
+            _log.warning("%s", unused)
         if options.allow_http:
             await self._http.start(
                 options.http_address,
@@ -192,11 +194,12 @@ class App:
             await self._grpc.start(
                 options.grpc_address,
                 options.grpc_port,
+                service="grpc",
                 reuse_port=options.reuse_grpc_port,
                 tls=grpc_tls(options),
             )
         if options.allow_metrics:
-            await self._metrics.start(options.effective_metrics_address, options.metrics_port)
+            await self._metrics.start(options.effective_metrics_address, options.metrics_port, service="metrics")
             self._machine_watch.start()
         self._trimmer.start()
         self.report = await self._catalog.load_all()

@@ -5,6 +5,7 @@ May import `options`, `errors` and the standard library.
 """
 
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 
 from naiad.errors import InvalidArgumentError
@@ -33,6 +34,20 @@ def grpc_tls(options: ServerOptions) -> ssl.SSLContext | None:
         return None
     root = options.grpc_root_cert if options.grpc_use_ssl_mutual else ""
     return _context("grpc", options.grpc_server_cert, options.grpc_server_key, root, "h2")
+
+
+def unused_files(options: ServerOptions) -> Iterator[str]:
+    """Yield an objection for each port that was given a certificate or key, and speaks in the clear all the same."""
+    given = {
+        "http": (options.http_uses_tls, options.http_server_cert or options.http_server_key),
+        "grpc": (options.grpc_uses_tls, options.grpc_server_cert or options.grpc_server_key),
+    }
+    for service, (uses_tls, file) in given.items():
+        if file and not uses_tls:
+            yield (
+                f"{file} is not used, and the {service} port speaks in the clear; to encrypt it: "
+                f"--{service}-use-ssl=true, or leave the file out"
+            )
 
 
 def _context(service: str, certificate: str, key: str, root: str, alpn: str) -> ssl.SSLContext:

@@ -9,14 +9,15 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from difflib import get_close_matches
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import numpy as np
 
 from naiad.engine.dataplane import Ticket
-from naiad.errors import NaiadError, UnavailableError, UnsupportedError
-from naiad.options import ServerOptions
+from naiad.errors import NaiadError, NotFoundError, UnavailableError, UnsupportedError
+from naiad.options import FIELD_FLAGS, ServerOptions, given_value
 from naiad.requests import (
     NO_PARAMETERS,
     InferRequest,
@@ -41,7 +42,7 @@ class Server:
     """A Naiad server on a thread of its own, with the same options as `naiad serve`.
 
     `model_repository` is a folder of models, or several. Further options are the fields of `ServerOptions`; a port of
-    0 takes a free one.
+    0 takes a free one. Texts are read as those of the flags are.
 
         with naiad.Server(model_repository="models", http_port=0) as server:
             server.wait_ready("yolo")
@@ -49,8 +50,7 @@ class Server:
     """
 
     def __init__(self, model_repository: Location | Sequence[Location], **options: Any) -> None:  # noqa: ANN401 - ServerOptions checks them
-        locations = [model_repository] if isinstance(model_repository, str | os.PathLike) else model_repository
-        self._options = ServerOptions(model_repository=tuple(os.fspath(one) for one in locations), **options)
+        self._options = _options({"model_repository": model_repository, **options})
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._app: App | None = None
@@ -118,8 +118,11 @@ class Server:
         """Wait until `model` is ready, or without one, until the server is.
 
         Raises:
+            NotFoundError: the repository has no such model, or the model no such version.
             UnavailableError: it was not in time; the text holds the states and reasons.
         """
+        if model:
+            self._call(lambda app: _check_known(app.index(), model, version))
         deadline = time.monotonic() + timeout_s
         while not self._call(lambda app: app.dataplane.model_ready(model, version) if model else app.dataplane.ready()):
             if time.monotonic() >= deadline:
@@ -224,6 +227,31 @@ class Server:
                     answer.set_exception(UnavailableError(text))
             for responses in tuple(self._streams):
                 responses.take(UnavailableError(text))
+
+
+def _options(given: Mapping[str, Any]) -> ServerOptions:
+    for name in given.keys() - FIELD_FLAGS.keys():
+        near = get_close_matches(name, FIELD_FLAGS, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else "they are the flags of naiad serve, with underscores"
+        raise TypeError(f"Server has no option '{name}'; {hint}")
+    # ServerOptions and `given_value` check what no annotation can: which value belongs to which name.
+    values: dict[str, Any] = {name: given_value(name, value) for name, value in given.items()}
+    return ServerOptions(**values)
+
+
+def _check_known(index: Sequence[IndexEntry], model: str, version: str) -> None:
+    """Check that the repository has a model, and if one is asked for, the version.
+
+    Raises:
+        NotFoundError: it has not.
+    """
+    versions = [row.version for row in index if row.name == model]
+    if not versions:
+        names = ", ".join(dict.fromkeys(row.name for row in index)) or "none, the repository is empty"
+        raise NotFoundError(f"there is no model '{model}', expected one of: {names}")
+    known = [one for one in versions if one]
+    if version and known and version not in known:
+        raise NotFoundError(f"model '{model}' has no version '{version}', expected one of: {', '.join(known)}")
 
 
 def _request(
