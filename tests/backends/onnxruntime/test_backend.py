@@ -3,6 +3,7 @@
 
 import importlib.metadata
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,7 +58,8 @@ def test_a_file_of_another_name_is_proposed(save_graph: SaveGraph, open_model: O
     ("content", "expected"),
     [
         (b"garbage", "onnx runtime error 7: Load model from m/1/model.onnx failed:Protobuf parsing failed."),
-        (b"", "onnx runtime error 2: Load model from m/1/model.onnx failed:No graph was found in the protobuf."),
+        # The older ONNX Runtime is, the more it says of where in its own code this came up.
+        (b"", r"onnx runtime error [12]: Load model from m/1/model\.onnx failed:.*(No|not have a) graph.*"),
     ],
 )
 def test_a_corrupt_file_is_told_in_tritons_words_without_where_the_repository_lies(
@@ -66,9 +68,8 @@ def test_a_corrupt_file_is_told_in_tritons_words_without_where_the_repository_li
     (files.version_directory / "model.onnx").write_bytes(content)
     with pytest.raises(InternalError) as caught:
         open_model()
-    assert str(caught.value) == (
-        f"{expected} The file is cut off, damaged or no ONNX model: export it or copy it again"
-    )
+    told = f"{expected} The file is cut off, damaged or no ONNX model: export it or copy it again"
+    assert re.fullmatch(told, str(caught.value))
 
 
 @pytest.mark.parametrize("newer", [{"ir_version": 99}, {"opset": 99}])
@@ -104,7 +105,7 @@ def test_external_data_beside_the_model_is_read(open_model: Open) -> None:
 
 def test_external_data_that_is_not_there_is_told(files: ModelFiles, with_external_data: Path, open_model: Open) -> None:
     with_external_data.unlink()
-    with pytest.raises(InternalError, match=r'"m/1/weights\.bin"') as caught:
+    with pytest.raises(InternalError, match=r'["[]m/1/weights\.bin["\]]') as caught:
         open_model()
     assert str(files.directory.parent) not in str(caught.value)
 

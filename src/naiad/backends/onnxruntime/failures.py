@@ -18,7 +18,7 @@ RUNTIME_ERRORS: tuple[type[Exception], ...] = (
 
 _FORMAT = re.compile(r"\[ONNXRuntimeError\] : (?P<code>\d+) : \w+ : (?P<text>.*)", re.DOTALL)
 _TOO_NEW = re.compile(r"Unsupported model IR version|is under development and support for this is limited")
-_DAMAGED = re.compile(r"Protobuf parsing failed|No graph was found in the protobuf")
+_DAMAGED = re.compile(r"Protobuf parsing failed|No graph was found in the protobuf|ModelProto does not have a graph")
 
 _FAIL = 1
 
