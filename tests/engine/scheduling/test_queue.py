@@ -30,6 +30,32 @@ def test_requests_leave_in_the_order_they_came() -> None:
     assert list(queue) == [third]
 
 
+class Compared(Pending):
+    """Counts how often one of them is compared with another."""
+
+    count = 0
+
+    def __eq__(self, other: object) -> bool:
+        Compared.count += 1
+        return self is other
+
+    __hash__ = object.__hash__
+
+
+def test_who_leaves_is_not_searched_for() -> None:
+    """A client that dies withdraws all it had asked for: with a search each, 500,000 held the server up for minutes."""
+    queue = RequestQueue(QueuePolicy())
+    waiting = [Compared(InferRequest("m", ()), BoundRequest({}, 1, (), ()), "1", lambda _: None, 0) for _ in range(50)]
+    for one in waiting:
+        queue.add(one, 0)
+    Compared.count = 0
+    for one in reversed(waiting[1:]):
+        assert queue.remove(one)
+        assert not queue.remove(one)
+    assert queue.take(2) == waiting[:1]
+    assert Compared.count == 0
+
+
 def test_a_full_queue_refuses_with_tritons_text() -> None:
     queue = RequestQueue(QueuePolicy(max_size=1))
     queue.add(pending(), 0)

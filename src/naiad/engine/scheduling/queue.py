@@ -4,7 +4,7 @@
 A state machine: it is told the time, and it returns what has expired. Mirrors Triton's `PriorityQueue`.
 """
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -46,14 +46,18 @@ class QueuePolicy:
 
 
 class _Level:
-    """The waiting requests of one priority: those in time, and those that are `delayed`."""
+    """The waiting requests of one priority: those in time, and those that are `delayed`.
+
+    Dicts, so that a request that is withdrawn is not searched for; ordered ones, because a plain dict that is asked for
+    its first entry walks over all that were there before.
+    """
 
     __slots__ = ("delayed", "policy", "waiting")
 
     def __init__(self, policy: QueuePolicy) -> None:
         self.policy = policy
-        self.waiting: deque[Pending] = deque()
-        self.delayed: deque[Pending] = deque()
+        self.waiting: OrderedDict[Pending, None] = OrderedDict()
+        self.delayed: OrderedDict[Pending, None] = OrderedDict()
 
     def expiry_ns(self, pending: Pending) -> int:
         return pending.queued_ns + self.policy.timeout_of(pending)
@@ -62,9 +66,9 @@ class _Level:
         """Return those that are refused now, no longer here."""
         late = [pending for pending in self.waiting if self.expiry_ns(pending) <= now_ns]
         for pending in late:
-            self.waiting.remove(pending)
+            del self.waiting[pending]
         if self.policy.is_delayed:
-            self.delayed.extend(late)
+            self.delayed.update(dict.fromkeys(late))
             return []
         return late
 
@@ -115,14 +119,14 @@ class RequestQueue:
         if limit and len(level.waiting) + len(level.delayed) >= limit:
             raise UnavailableError(f"{id_prefix(pending.request.id)}Exceeds maximum queue size")
         pending.queued_ns = now_ns
-        level.waiting.append(pending)
+        level.waiting[pending] = None
         self._count += 1
 
     def take(self, count: int) -> list[Pending]:
         """Remove and return the first `count`."""
         taken: list[Pending] = []
         for line in self._lines:
-            taken += [line.popleft() for _ in range(min(count - len(taken), len(line)))]
+            taken += [line.popitem(last=False)[0] for _ in range(min(count - len(taken), len(line)))]
             if len(taken) == count:
                 break
         self._count -= len(taken)
@@ -133,7 +137,7 @@ class RequestQueue:
         level = self._level_of(pending)
         for line in (level.waiting, level.delayed):
             if pending in line:
-                line.remove(pending)
+                del line[pending]
                 self._count -= 1
                 return True
         return False

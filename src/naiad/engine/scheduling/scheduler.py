@@ -7,7 +7,7 @@ requests go together, `queue` which may wait. Statistics are told, and steer not
 
 import logging
 from abc import ABC, abstractmethod
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from functools import partial
 from typing import Generic, TypeVar
@@ -25,6 +25,8 @@ from naiad.telemetry.statistics import FailureReason, StatisticsRecorder, Timing
 Thread = TypeVar("Thread")
 
 _log = logging.getLogger(__name__)
+
+_Result = tuple[OutputTensor, ...] | NaiadError
 
 
 class Scheduler(ABC, Generic[Thread]):
@@ -53,7 +55,7 @@ class Scheduler(ABC, Generic[Thread]):
         self._statistics = statistics
         self._loop = loop
         self._clock = clock
-        self._line: deque[_Place] | None = deque() if preserve_ordering else None
+        self._line: OrderedDict[Pending, _Result | None] | None = OrderedDict() if preserve_ordering else None
         self._timer: Timer | None = None
         self._is_stopping = False
 
@@ -139,7 +141,7 @@ class Scheduler(ABC, Generic[Thread]):
 
     def _join_line(self, pending: Pending) -> None:
         if self._line is not None:
-            self._line.append(_Place(pending))
+            self._line[pending] = None
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
@@ -156,17 +158,16 @@ class Scheduler(ABC, Generic[Thread]):
         self._statistics.record_failure(reason, self._clock() - pending.arrived_ns)
         self._release(pending, error)
 
-    def _release(self, pending: Pending, result: tuple[OutputTensor, ...] | NaiadError) -> None:
+    def _release(self, pending: Pending, result: _Result) -> None:
         """Answer now, or, where order is to be kept, once all earlier requests have been answered."""
-        if self._line is None:
+        line = self._line
+        if line is None:
             _answer(pending, result)
             return
-        for place in self._line:
-            if place.pending is pending:
-                place.result = result
-                break
-        while self._line and (ready := self._line[0].result) is not None:
-            _answer(self._line.popleft().pending, ready)
+        line[pending] = result
+        while line and (ready := line[first := next(iter(line))]) is not None:
+            del line[first]
+            _answer(first, ready)
 
 
 class MergingScheduler(Scheduler[InstanceThread]):
@@ -209,16 +210,6 @@ class MergingScheduler(Scheduler[InstanceThread]):
             self._release(pending, outputs)
 
 
-class _Place:
-    """A request's place in the order of answers, and its answer once there is one."""
-
-    __slots__ = ("pending", "result")
-
-    def __init__(self, pending: Pending) -> None:
-        self.pending = pending
-        self.result: tuple[OutputTensor, ...] | NaiadError | None = None
-
-
 def timing_of(pending: Pending, timings: Timings, now_ns: int) -> RequestTiming:
     """Return where an answered request spent its time."""
     return RequestTiming(
@@ -230,7 +221,7 @@ def timing_of(pending: Pending, timings: Timings, now_ns: int) -> RequestTiming:
     )
 
 
-def _answer(pending: Pending, result: tuple[OutputTensor, ...] | NaiadError) -> None:
+def _answer(pending: Pending, result: _Result) -> None:
     if isinstance(result, NaiadError):
         pending.fail(result)
     else:
