@@ -49,9 +49,18 @@ class FakeSession:
         self.held_work = HeldWork()
         self.slow_work: SlowWork = self.held_work
         self.response_level = response_level
+        self.later: deque[Callable[[], None]] = deque()
 
     def flush_soon(self) -> None:
         pass
+
+    def soon(self, step: Callable[[], None]) -> None:
+        self.later.append(step)
+
+    def do_all(self) -> None:
+        """Take the steps that were to be taken soon."""
+        while self.later:
+            self.later.popleft()()
 
 
 class Notes:
@@ -162,10 +171,103 @@ def test_messages_of_a_stream_keep_their_order_though_some_are_unpacked_elsewher
     talk.say(b"behind")
     talk.say(gzip.compress(b"last"), flag=1, ends=True)
     assert notes.events == [b"plain"]
-    for _ in range(3):
+    for _ in range(2):
         assert len(work.held) == 1
         work.do_next()
     assert notes.events == [b"plain", b"packed", b"behind", b"last", "half-close"]
+
+
+def test_what_comes_while_a_message_is_unpacked_is_charged_and_the_client_has_to_wait() -> None:
+    """A client sends small messages faster than they are unpacked, and none of those is charged by itself."""
+    notes = Notes()
+    talk = Talk(Method(stream=lambda _: notes))
+    budget, work = talk.session.budget, talk.session.held_work
+    talk.say(gzip.compress(b"packed"), flag=1)
+    for _ in range(200):
+        talk.say(bytes(60_000))
+    assert budget.in_flight_bytes == 200 * 60_005
+    assert [frame.stream_id for frame in talk.conversation.heard()] == []
+    work.do_next()
+    talk.session.do_all()
+    assert budget.in_flight_bytes == 0
+    assert [len(event) for event in notes.events] == [6] + [60_000] * 200
+    (update,) = talk.conversation.heard()
+    assert (update.kind, update.stream_id) == (frames.WINDOW_UPDATE, 1)
+
+
+def test_a_handler_that_holds_back_gets_no_message_until_it_goes_on() -> None:
+    notes = Notes()
+    talk = Talk(Method(stream=lambda _: notes))
+    talk.say(b"one")
+    talk.call.hold_back(True)
+    talk.say(b"two", b"three")
+    talk.say_raw(b"\0\0\0\0\4fo")
+    talk.say_raw(b"ur", ends=True)
+    assert notes.events == [b"one"]
+    assert talk.session.budget.in_flight_bytes == 8 + 10 + 7 + 2
+    talk.call.hold_back(False)
+    assert notes.events == [b"one", b"two", b"three", b"four", "half-close"]
+    assert talk.session.budget.in_flight_bytes == 0
+
+
+class OneAtATime(Notes):
+    """A handler that holds back with every message."""
+
+    def __init__(self, call: Call) -> None:
+        super().__init__()
+        self.call = call
+
+    def on_message(self, message: memoryview) -> None:
+        super().on_message(message)
+        self.call.hold_back(True)
+
+
+def test_the_client_goes_on_only_when_all_that_has_come_is_read() -> None:
+    made: list[OneAtATime] = []
+
+    def handler(call: Call) -> OneAtATime:
+        made.append(OneAtATime(call))
+        return made[-1]
+
+    talk = Talk(Method(stream=handler))
+    for number in range(200):
+        talk.say(bytes((number,)) * 60_000)
+    assert len(made[0].events) == 1
+    while len(made[0].events) < 200:
+        assert talk.conversation.heard() == []
+        talk.call.hold_back(False)
+    assert [event[0] for event in made[0].events if isinstance(event, bytes)] == list(range(200))
+    talk.call.hold_back(False)
+    assert [frame.kind for frame in talk.conversation.heard()] == [frames.WINDOW_UPDATE]
+
+
+def test_what_waits_for_its_handler_goes_with_the_call() -> None:
+    talk = Talk(Method(stream=lambda _: Notes()))
+    talk.call.hold_back(True)
+    talk.say(b"one")
+    talk.conversation.say(frames.rst_stream(1, ErrorCode.CANCEL))
+    assert talk.session.budget.in_flight_bytes == 0
+
+
+def test_more_than_the_budget_does_not_wait_for_a_handler() -> None:
+    talk = Talk(Method(stream=lambda _: Notes()))
+    talk.session.budget = BodyBudget(100)
+    talk.call.hold_back(True)
+    talk.say(bytes(96))
+    assert talk.status()[0] == "14"
+
+
+def test_a_message_that_cannot_advance_because_its_handler_holds_back_is_not_given_up() -> None:
+    talk = Talk(Method(stream=lambda _: Notes()))
+    talk.say_raw(b"\0\0\0\0\4fo")
+    talk.call.hold_back(True)
+    for now_s in (0.0, 100.0):
+        talk.call.check_progress(now_s, 60.0, 1024)
+    assert talk.call.waiting
+    talk.call.hold_back(False)
+    for now_s in (200.0, 300.0):
+        talk.call.check_progress(now_s, 60.0, 1024)
+    assert talk.status()[0] == "4"
 
 
 def test_a_message_that_cannot_be_unpacked_ends_the_stream() -> None:

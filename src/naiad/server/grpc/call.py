@@ -42,6 +42,7 @@ Trailing = Callable[[int], Iterable[tuple[bytes, bytes]]]
 
 _INLINE_COMPRESSED_BYTES = 1024  # deflate expands at most 1032 times, so this takes the loop a millisecond or two
 _INLINE_COMPRESSING_BYTES = 16 * 1024
+_KEPT_PIECE_BYTES = 64 * 1024
 
 
 class StreamHandler(Protocol):
@@ -86,6 +87,9 @@ class Session(Protocol):
     def flush_soon(self) -> None:
         """Send what the HTTP/2 connection has to send, before the loop waits again."""
 
+    def soon(self, step: Callable[[], None]) -> None:
+        """Call `step` once others have had their turn on the loop."""
+
 
 class Call(Asker):
     """A call that waits for its answer; the sink of its HTTP/2 stream.
@@ -99,6 +103,10 @@ class Call(Asker):
         "_begun",
         "_first",
         "_handler",
+        "_handler_holds",
+        "_holds",
+        "_is_reading_kept",
+        "_kept",
         "_mark",
         "_mark_s",
         "_method",
@@ -129,6 +137,10 @@ class Call(Asker):
         self._handler: StreamHandler | None = None
         self._reader: MessageReader | None = MessageReader(self._allocate, self._on_message)
         self._packed: deque[Message] = deque()
+        self._kept: deque[bytearray] = deque()
+        self._handler_holds = False
+        self._holds = False
+        self._is_reading_kept = False
         self._mark: int | None = None
         self._mark_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -153,12 +165,16 @@ class Call(Asker):
 
     def append(self, data: memoryview) -> None:
         """Take bytes of the call's body."""
-        if self._reader is not None:
+        if self._reader is None:
+            return
+        if self._holds or self._kept:
+            self.run(self._keep, data)
+        else:
             self.run(self._reader.append, data)
 
     def room(self, most_bytes: int) -> memoryview | None:
         """Return where the next bytes can be received directly."""
-        return None if self._reader is None else self._reader.room(most_bytes)
+        return None if self._reader is None or self._holds or self._kept else self._reader.room(most_bytes)
 
     def advance(self, count: int) -> None:
         """Count bytes that were received there."""
@@ -168,13 +184,17 @@ class Call(Asker):
     def end(self) -> None:
         """Note that all messages are there."""
         self.half_closed = True
-        if self._reader is None:
+        self._check_end()
+
+    def _check_end(self) -> None:
+        """Tell the handler that there are no more messages, once it has all of them."""
+        if not self.half_closed or self._reader is None or self._kept or self._packed:
             return
         if self._reader.received_bytes is not None:
             self.fail(GrpcError(GrpcStatus.INTERNAL, "the call ends in the middle of a message"))
         elif self._handler is None:
             self.run(self._dispatch)
-        elif not self._packed:
+        else:
             self.run(self._handler.on_half_close)
 
     def reset(self) -> None:
@@ -186,10 +206,51 @@ class Call(Asker):
                 self.trace.close()
 
     def drained(self) -> None:
-        """Let the client send more, now that it has read what there was."""
-        self._session.http2.hold_back(self._stream, False)
+        """Tell the handler that the client has read what there was."""
         if self._handler is not None and not self.ended:
             self.run(self._handler.on_drained)
+
+    # -- what comes while nobody can take it
+
+    def hold_back(self, holds_back: bool) -> None:
+        """Give the handler no more messages than have begun to come, or go on; the client has to wait, too.
+
+        What its window still allows it to send is kept as it is: as requests it would take a hundred times the memory.
+        """
+        self._handler_holds = holds_back
+        self._regulate()
+
+    def _regulate(self) -> None:
+        self._holds = self._handler_holds or bool(self._packed)
+        if self._holds:
+            self._session.http2.hold_back(self._stream, True)
+        elif self._kept:
+            self._read_kept()
+        elif self._stream.holds_back:
+            self._session.http2.hold_back(self._stream, False)
+            self._session.flush_soon()
+
+    def _keep(self, data: memoryview) -> None:
+        self._session.budget.charge(len(data))
+        if self._kept and len(self._kept[-1]) < _KEPT_PIECE_BYTES:
+            self._kept[-1] += data
+        else:
+            self._kept.append(bytearray(data))
+
+    def _read_kept(self) -> None:
+        """Read a piece of what was kept, and the rest of it later: others want the loop, too."""
+        if self._is_reading_kept or self._holds or not self._kept or self._reader is None:
+            return
+        piece = self._kept.popleft()
+        self._session.budget.release(len(piece))
+        self._is_reading_kept = True
+        self.run(self._reader.append, memoryview(piece))
+        self._is_reading_kept = False
+        if not self._kept:
+            self._check_end()
+            self._regulate()
+        elif not self._holds:
+            self._session.soon(self._read_kept)
 
     # -- messages coming in
 
@@ -212,6 +273,7 @@ class Call(Asker):
         elif self._packed or message.compressed:
             self._packed.append(message)
             if len(self._packed) == 1:
+                self._regulate()
                 self._unpack_next()
         else:
             handler.on_message(message.data)
@@ -229,8 +291,11 @@ class Call(Asker):
         handler.on_message(plain)
         if self._packed:
             self._unpack_next()
-        elif self.half_closed and not self.ended:
-            handler.on_half_close()
+        elif self._kept:
+            self._regulate()
+        else:
+            self._check_end()
+            self._regulate()
 
     def _dispatch(self) -> None:
         """Give a unary method its message."""
@@ -316,11 +381,6 @@ class Call(Asker):
         """What waits for the client to read."""
         return self._stream.waiting_bytes
 
-    def hold_back(self, holds_back: bool) -> None:
-        """Keep the client from sending more than its window allows, or let it go on."""
-        self._session.http2.hold_back(self._stream, holds_back)
-        self._session.flush_soon()
-
     def finish(self) -> None:
         """End a streaming call well."""
         if self.ended:
@@ -351,7 +411,7 @@ class Call(Asker):
 
     def check_progress(self, now_s: float, span_s: float, least_bytes: int) -> None:
         """Fail a call whose message has begun and advances by fewer than so many bytes in such a span."""
-        received = None if self._reader is None else self._reader.received_bytes
+        received = None if self._reader is None or self._holds or self._kept else self._reader.received_bytes
         if received is None:
             self._mark = None
         elif self._mark is None or received - self._mark >= least_bytes or received < self._mark:
@@ -384,6 +444,10 @@ class Call(Asker):
         reader, self._reader, self._first, self._handler = self._reader, None, None, None
         if reader is not None:
             reader.discard()
+        self._packed.clear()
+        if self._kept:
+            self._session.budget.release(sum(map(len, self._kept)))
+            self._kept.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -181,6 +181,10 @@ class GrpcConnection(asyncio.BufferedProtocol):
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._settle)
 
+    def soon(self, step: Callable[[], None]) -> None:
+        """Call `step` once others have had their turn on the loop."""
+        asyncio.get_running_loop().call_soon(step)
+
     def _settle(self) -> None:
         """Send what there is to send, and close when that was all."""
         self._flushing = False

@@ -298,8 +298,9 @@ class InferenceStream:
             self._let_models_wait(True)
 
     def on_drained(self) -> None:
-        """Let decoupled models go on: the client has read all answers."""
+        """Let client and decoupled models go on: all answers are read."""
         self._let_models_wait(False)
+        self._regulate()
 
     def _let_models_wait(self, wait: bool) -> None:
         if self._models_wait is wait:
