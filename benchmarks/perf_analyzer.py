@@ -3,6 +3,7 @@
 
 import csv
 import json
+import resource
 import subprocess
 import tempfile
 import urllib.request
@@ -55,9 +56,10 @@ def measure(
             command += ["--shape", shape]
         if way.region_bytes:
             command += ["--shared-memory", "system", "--output-shared-memory-size", str(way.region_bytes)]
-        served_before, cpu_before_s = _served(server, model), server.cpu_s()
+        served_before, cpu_before_s, own_before_s = _served(server, model), server.cpu_s(), _children_cpu_s()
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
-        served, cpu_s = _served(server, model) - served_before, server.cpu_s() - cpu_before_s
+        own_s = _children_cpu_s() - own_before_s
+        served, cpu_s = max(_served(server, model) - served_before, 1), server.cpu_s() - cpu_before_s
         if done.returncode or not report.exists():
             raise ContestantError(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
         with report.open(newline="") as file:
@@ -66,8 +68,15 @@ def measure(
         rate=float(row["Inferences/Second"]),
         p50_us=float(row["p50 latency"]),
         p99_us=float(row["p99 latency"]),
-        cpu_us=cpu_s / max(served, 1) * 1e6,
+        cpu_us=cpu_s / served * 1e6,
+        client_cpu_us=own_s / served * 1e6,
     )
+
+
+def _children_cpu_s() -> float:
+    """Return the processor time of the children that have ended: of servers it comes only when they are stopped."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _served(server: ServerProcess, model: str) -> int:

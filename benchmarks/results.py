@@ -18,12 +18,16 @@ from naiad._version import __version__
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one measured window showed: requests per second, latencies, and the server's processor time a request."""
+    """What one measured window showed: requests per second, latencies, and the processor time a request.
+
+    `cpu_us` is the server's, `client_cpu_us` the load generator's, if known: it computes on the same cores.
+    """
 
     rate: float
     p50_us: float
     p99_us: float
     cpu_us: float
+    client_cpu_us: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
