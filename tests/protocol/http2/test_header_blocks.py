@@ -40,6 +40,17 @@ def test_a_table_made_smaller_ends_the_memo() -> None:
     assert caught.value.code == ErrorCode.COMPRESSION_ERROR
 
 
+def test_a_table_emptied_and_made_as_large_as_before_ends_the_memo() -> None:
+    encoder, decoder = Encoder(), HeaderDecoder(Http2Limits())
+    decoder.decode(encoder.encode([("x", "1")]))
+    again = encoder.encode([("x", "1")])
+    decoder.decode(again)
+    decoder.decode(b"\x20\x3f\xe1\x1f")
+    with pytest.raises(ConnectionFailedError) as caught:
+        decoder.decode(again)
+    assert caught.value.code == ErrorCode.COMPRESSION_ERROR
+
+
 @given(
     st.lists(
         st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.text("xyz", max_size=40)), max_size=5), max_size=30

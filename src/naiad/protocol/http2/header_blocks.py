@@ -87,7 +87,7 @@ class HeaderDecoder:
         known = self._memo.get(block)
         if known is not None:
             return known
-        changes, size = self._table.changes, self._table.maxsize
+        changes = self._table.changes
         try:
             decoded = HeaderBlock(tuple((bytes(name), bytes(value)) for name, value in self._fields(block)))
         except OversizedHeaderListError as error:
@@ -95,7 +95,7 @@ class HeaderDecoder:
         except (HPACKError, IndexError, ValueError):
             # hpack's text may hold an address of this process, which is nobody's business.
             raise ConnectionFailedError(ErrorCode.COMPRESSION_ERROR, "malformed header block") from None
-        if self._table.changes != changes or self._table.maxsize != size:
+        if self._table.changes != changes or _resizes_table(block):
             self._memo.clear()
         elif len(block) <= _MEMOISED_BLOCK_BYTES:
             if len(self._memo) >= _MEMOISED_BLOCKS:
@@ -105,6 +105,11 @@ class HeaderDecoder:
 
     def _fields(self, block: bytes) -> Iterable[tuple[bytes, bytes]]:
         return self._decoder.decode(block, raw=True)
+
+
+def _resizes_table(block: bytes) -> bool:
+    """Tell whether a block begins with a dynamic table size update (RFC 7541 §6.3), which may have emptied it."""
+    return bool(block) and block[0] & 0xE0 == 0x20
 
 
 _STATUS_200 = b"\x88"
