@@ -4,7 +4,7 @@
 import struct
 
 import pytest
-from tests.protocol.http2.conversation import Conversation, Frame, goaway_of, reset_code
+from tests.protocol.http2.conversation import Conversation, Frame, goaway_of, read_frames, reset_code
 
 from naiad.protocol.http2 import frames
 from naiad.protocol.http2.connection import Connection
@@ -197,6 +197,19 @@ def test_a_leaving_server_serves_what_was_opened_and_refuses_the_rest() -> None:
     assert reset_code(talk.heard(), 3) == ErrorCode.REFUSED_STREAM
     talk.server.send_trailers(talk.accepted[0], OK)
     assert len(talk.heard()) == 1
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_settings_are_the_first_frame_even_of_a_server_that_ends_at_once(leaves: bool) -> None:
+    """RFC 9113 §3.4; a client that gets something else first sees a broken server, and not why it has to go."""
+    server = Connection(lambda _: None)
+    if leaves:
+        server.announce_leaving()
+    else:
+        server.fail(ErrorCode.ENHANCE_YOUR_CALM, "too many connections")
+    server.receive(memoryview(frames.PREFACE + frames.settings([])))
+    heard = [one.kind for one in read_frames(b"".join(server.take_output()))]
+    assert heard == [SETTINGS, WINDOW_UPDATE, GOAWAY, *([SETTINGS] if leaves else [])]
 
 
 def test_a_client_may_leave() -> None:

@@ -63,6 +63,7 @@ class Connection:
         }
         self._kept = bytearray()
         self._greeted = False
+        self._introduced = False
         self._whole_frames = 0
 
     # -- what the owner may know
@@ -226,7 +227,14 @@ class Connection:
             self.fail(fault.code, str(fault))
 
     def _put(self, frame: bytes) -> None:
+        self._introduce()
         self._outbox.buffers.append(frame)
+
+    def _introduce(self) -> None:
+        """Send the settings, unless they are sent; nothing may go before them, not even a farewell (RFC 9113 §3.4)."""
+        if not self._introduced:
+            self._introduced = True
+            self._outbox.buffers.append(first_frames(self._limits))
 
     # -- frames coming in
 
@@ -276,7 +284,7 @@ class Connection:
         greeting = read_greeting(view)
         if greeting is Greeting.HTTP2:
             self._greeted = True
-            self._put(first_frames(self._limits))
+            self._introduce()
         elif greeting is Greeting.HTTP1:
             self._outbox.buffers = [HTTP1_ANSWER]
             self.lose()
