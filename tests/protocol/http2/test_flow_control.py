@@ -174,3 +174,48 @@ def test_a_client_that_takes_too_little_loses_its_stream() -> None:
     talk.server.check_stalls()
     assert reset_code(talk.heard()) == ErrorCode.ENHANCE_YOUR_CALM
     assert talk.bodies[1].events == ["end", "reset"]
+
+
+def test_a_client_that_took_all_may_take_its_time_with_the_next() -> None:
+    """Little was sent since the first look, long ago; but nothing waited in between."""
+    limits = Http2Limits(stall_s=10, stall_progress_bytes=100)
+    talk = Conversation(limits, settings=[(INITIAL_WINDOW_SIZE, 1)])
+    stream = talk.ask(1)
+    talk.server.send_headers(stream, OK)
+    for now_s in (0.0, 3600.0):
+        talk.server.now_s = now_s
+        talk.server.send_data(stream, (b"abc",), 3)
+        talk.server.check_stalls()
+        talk.say(frames.window_update(1, 3))
+    assert [one for one in talk.heard() if one.kind == frames.RST_STREAM] == []
+
+
+def test_every_value_of_a_window_is_checked_though_only_the_last_counts() -> None:
+    talk = Conversation()
+    talk.ask(1)
+    talk.say(frames.window_update(1, 2**31 - 1 - 65_535))
+    talk.say(frames.settings([(INITIAL_WINDOW_SIZE, 65_536), (INITIAL_WINDOW_SIZE, 1)]))
+    assert goaway_of(talk.heard()) == (ErrorCode.FLOW_CONTROL_ERROR, "a stream's window grows too large")
+
+
+def test_a_stream_whose_window_was_taken_away_waits_for_it() -> None:
+    talk = Conversation(settings=[(INITIAL_WINDOW_SIZE, 10)])
+    talk.server.hold()
+    talk.server.respond(talk.ask(1), OK, (bytes(20),), 20, DONE)
+    talk.say(frames.settings([(INITIAL_WINDOW_SIZE, 0)]))
+    talk.server.release()
+    assert sizes(talk.heard()) == []
+    talk.say(frames.settings([(INITIAL_WINDOW_SIZE, 15)]))
+    talk.say(frames.window_update(1, 5))
+    assert sizes(talk.heard()) == [15, 5]
+
+
+def test_a_stream_that_is_reset_while_it_waits_is_passed_over() -> None:
+    talk = Conversation(settings=[(INITIAL_WINDOW_SIZE, 10)])
+    talk.server.hold()
+    for stream_id in (1, 3):
+        talk.server.respond(talk.ask(stream_id), OK, (bytes(10),), 10, DONE)
+    talk.say(frames.rst_stream(1, ErrorCode.CANCEL))
+    talk.heard()
+    talk.server.release()
+    assert [(one.kind, one.stream_id) for one in talk.heard()] == [(DATA, 3), (HEADERS, 3)]

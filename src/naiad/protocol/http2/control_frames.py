@@ -57,24 +57,34 @@ class ControlFrames:
             raise ConnectionFailedError(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS of a size that is no multiple of 6")
         self.settled = True
         self._floods.count_control()
+        windows: list[int] = []
         for setting, value in frames.read_settings(payload):
-            self._apply(setting, value)
+            if setting == frames.INITIAL_WINDOW_SIZE:
+                windows.append(value)
+            else:
+                self._apply(setting, value)
+        if windows:
+            self._move_windows(max(windows), windows[-1])
         outbox = self._table.outbox
         outbox.send_control(frames.SETTINGS_ACK)
         # Only now: until the client has the acknowledgement it counts with the windows from before.
         outbox.send_waiting()
 
+    def _move_windows(self, largest: int, last: int) -> None:
+        """Move the windows of all streams, once for all new values of a frame, which may be thousands."""
+        if largest > MAX_WINDOW_BYTES:
+            raise ConnectionFailedError(ErrorCode.FLOW_CONTROL_ERROR, "SETTINGS_INITIAL_WINDOW_SIZE is too large")
+        outbox = self._table.outbox
+        before, outbox.stream_window = outbox.stream_window, last
+        for stream in self._table.open.values():
+            if stream.window + largest - before > MAX_WINDOW_BYTES:
+                raise ConnectionFailedError(ErrorCode.FLOW_CONTROL_ERROR, "a stream's window grows too large")
+            stream.window += last - before
+            outbox.note_window(stream)
+
     def _apply(self, setting: int, value: int) -> None:
         outbox = self._table.outbox
-        if setting == frames.INITIAL_WINDOW_SIZE:
-            if value > MAX_WINDOW_BYTES:
-                raise ConnectionFailedError(ErrorCode.FLOW_CONTROL_ERROR, "SETTINGS_INITIAL_WINDOW_SIZE is too large")
-            change, outbox.stream_window = value - outbox.stream_window, value
-            for stream in self._table.open.values():
-                stream.window += change
-                if stream.window > MAX_WINDOW_BYTES:
-                    raise ConnectionFailedError(ErrorCode.FLOW_CONTROL_ERROR, "a stream's window grows too large")
-        elif setting == frames.MAX_FRAME_SIZE:
+        if setting == frames.MAX_FRAME_SIZE:
             if not frames.DEFAULT_FRAME_BYTES <= value < 2**24:
                 raise ConnectionFailedError(ErrorCode.PROTOCOL_ERROR, "SETTINGS_MAX_FRAME_SIZE is out of its range")
             outbox.set_frame_bytes(value)
@@ -142,6 +152,7 @@ class ControlFrames:
             code = ErrorCode.FLOW_CONTROL_ERROR if increment else ErrorCode.PROTOCOL_ERROR
             table.reset_for_fault(stream_id, code)
         elif stream.waiting_bytes:
+            table.outbox.note_window(stream)
             table.outbox.send_waiting()
 
     def on_rst_stream(self, stream_id: int, flags: int, payload: memoryview) -> None:

@@ -4,6 +4,7 @@
 May import `frames`, `header_blocks`, `streams`, `limits` and `faults`.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 from naiad.protocol.http2 import frames
@@ -22,6 +23,7 @@ class Outbox:
 
     Heads and control frames go at once; bodies as far as the windows of stream and connection, and the transport, let
     them. `on_ended` is told of each stream whose response has ended. `responses_sent` counts frames of responses.
+    Of the streams in `waiting`, those whose own window is open take turns; nobody looks at the others, however many.
     """
 
     __slots__ = (
@@ -30,6 +32,7 @@ class Outbox:
         "_held",
         "_limits",
         "_on_ended",
+        "_ready",
         "_unsent_control_bytes",
         "_window",
         "buffers",
@@ -41,6 +44,7 @@ class Outbox:
     def __init__(self, limits: Http2Limits, on_ended: Callable[[Stream], None]) -> None:
         self.buffers: list[Buffer] = []
         self.waiting: dict[int, Stream] = {}
+        self._ready: OrderedDict[int, Stream] = OrderedDict()
         self.stream_window = frames.DEFAULT_WINDOW_BYTES
         self.responses_sent = 0
         self._limits = limits
@@ -79,6 +83,11 @@ class Outbox:
             raise ConnectionFailedError(ErrorCode.FLOW_CONTROL_ERROR, "the connection's window grows too large")
         if self.waiting:
             self.send_waiting()
+
+    def note_window(self, stream: Stream) -> None:
+        """Take note that the window of a stream has become wider."""
+        if stream.waiting_bytes and stream.window > 0:
+            self._ready[stream.id] = stream
 
     def set_frame_bytes(self, size: int) -> None:
         """Note the largest frame that the client takes."""
@@ -127,6 +136,7 @@ class Outbox:
             return
         stream.wait(buffers, size_bytes)
         self.waiting.setdefault(stream.id, stream)
+        self.note_window(stream)
         self.send_waiting()
 
     def send_trailers(self, stream: Stream, block: bytes) -> None:
@@ -156,30 +166,40 @@ class Outbox:
 
     def send_waiting(self) -> None:
         """Send of what waits as much as the windows allow, the streams taking turns."""
-        going = True
-        while going and self.waiting and self._window > 0 and not self._held:
-            going = False
-            for stream in tuple(self.waiting.values()):
-                going = self._send_turn(stream) or going
+        ready = self._ready
+        while ready and self._window > 0 and not self._held:
+            self._send_turn(ready.popitem(last=False)[1])
 
-    def _send_turn(self, stream: Stream) -> bool:
-        """Send some of a stream's data; return whether any could be sent."""
+    def _send_turn(self, stream: Stream) -> None:
+        """Send some of a stream's data, if its window has not been made smaller meanwhile."""
         count = min(stream.waiting_bytes, stream.window, self._window, _TURN_BYTES)
         if count <= 0:
-            return False
+            return
         self._count_sent(stream, count)
         while count:
             size = min(count, self._frame_bytes)
             count -= size
             self.buffers.append(frames.data_header(size, 0, stream.id))
             self.buffers += stream.take(size)
-        if not stream.waiting_bytes:
-            self.waiting.pop(stream.id, None)
-            if stream.trailers is not None:
-                self.send_trailers(stream, stream.trailers)
-            elif stream.sink is not None:
-                stream.sink.drained()
-        return True
+        if stream.waiting_bytes:
+            self.note_window(stream)
+            return
+        self.waiting.pop(stream.id, None)
+        stream.marked_s = None
+        if stream.trailers is not None:
+            self.send_trailers(stream, stream.trailers)
+        elif stream.sink is not None:
+            stream.sink.drained()
+
+    def forget(self, stream: Stream) -> None:
+        """Send no more on a stream."""
+        self.waiting.pop(stream.id, None)
+        self._ready.pop(stream.id, None)
+
+    def forget_all(self) -> None:
+        """Send no more on any stream."""
+        self.waiting.clear()
+        self._ready.clear()
 
     def stalled(self, now_s: float) -> list[Stream]:
         """Return the streams whose client takes too little of what waits for it."""

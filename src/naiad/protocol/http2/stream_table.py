@@ -53,7 +53,7 @@ class StreamTable:
         """Close a stream; its sink isn't told."""
         stream.local_closed = stream.remote_closed = True
         self.open.pop(stream.id, None)
-        self.outbox.waiting.pop(stream.id, None)
+        self.outbox.forget(stream)
         if self.receiving is stream:
             self.receiving = None
 
@@ -93,7 +93,7 @@ class StreamTable:
         streams = list(self.open.values())
         self.open.clear()
         self.receiving = None
-        self.outbox.waiting.clear()
+        self.outbox.forget_all()
         for stream in streams:
             stream.lose()
 
