@@ -8,7 +8,7 @@ The rules of this file:
 - No timers here: the listener's tick calls `check_time`.
 - After an error the connection lingers: were it closed at once, the kernel would send a reset, and the client might
   never see why.
-May import `errors`, `protocol`, its neighbours, and `server`'s `access`, `bodies`, `listener` and `slow_work`.
+May import `errors`, `protocol`, its neighbours, and `server`'s `access`, `bodies`, `listener`, `slow_work`, `unsent`.
 """
 
 import asyncio
@@ -37,6 +37,7 @@ from naiad.server.grpc.liveness import Liveness
 from naiad.server.grpc.settings import GrpcSettings, TimeLimits
 from naiad.server.listener import RECEIVE_BYTES, ListenerState
 from naiad.server.slow_work import SlowWork
+from naiad.server.unsent import UnsentWatch
 
 _JOINED_BYTES = 32 * 1024
 """Up to here copying what is to be sent into one buffer is cheaper than a vectored write."""
@@ -87,8 +88,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
         self._reading_paused = False
         self._closing = False
         self._since_s = state.now_s
-        self._unsent_bytes = 0
-        self._unsent_since_s = 0.0
+        self._unsent = UnsentWatch()
         self._liveness = Liveness(self.http2, settings.keepalive, state.now_s)
         self._awaited_pings = 0
         self._announced_s: float | None = None
@@ -142,7 +142,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """Send no messages until the client has taken what there is."""
         self._write_paused = True
-        self._watch_unsent()
+        self._unsent.begin(self._transport, self._state.now_s)
         self.http2.hold()
 
     def resume_writing(self) -> None:
@@ -249,7 +249,7 @@ class GrpcConnection(asyncio.BufferedProtocol):
         if self._left and not self.http2.streams and not self._closing:
             self._closing = True
             self._since_s = self._state.now_s
-            self._watch_unsent()
+            self._unsent.begin(self._transport, self._state.now_s)
             self._transport.close()
 
     def _leave(self) -> None:
@@ -263,20 +263,16 @@ class GrpcConnection(asyncio.BufferedProtocol):
 
     # -- time
 
-    def _watch_unsent(self) -> None:
-        self._unsent_bytes = self._transport.get_write_buffer_size()
-        self._unsent_since_s = self._state.now_s
-
     def check_time(self, now_s: float) -> None:
         """Do what is due at `now_s`; called at every tick."""
         http2, times = self.http2, self._state.settings.times
         http2.now_s = now_s
         if self._closing:
             if now_s - self._since_s > times.linger_s:
-                self._check_unsent(now_s, times.linger_s)
+                self._cut_if_stuck(now_s, times.linger_s)
             return
         if self._write_paused:
-            self._check_unsent(now_s, times.stall_s)
+            self._cut_if_stuck(now_s, times.stall_s)
         self._liveness.check_begun(now_s, times.begin_s)
         http2.check_stalls()
         for stream in tuple(http2.streams.values()):
@@ -301,13 +297,9 @@ class GrpcConnection(asyncio.BufferedProtocol):
             return
         self._leave_when_told()
 
-    def _check_unsent(self, now_s: float, limit_s: float) -> None:
+    def _cut_if_stuck(self, now_s: float, limit_s: float) -> None:
         """Cut a client that takes nothing of what is sent; its memory is needed."""
-        unsent = self._transport.get_write_buffer_size()
-        if unsent and unsent < self._unsent_bytes:
-            self._unsent_bytes = unsent
-            self._unsent_since_s = now_s
-        elif now_s - self._unsent_since_s > limit_s:
+        if self._unsent.is_stuck(self._transport, now_s, limit_s):
             self._transport.abort()
 
 

@@ -9,7 +9,7 @@ The rules of this file:
 - No timers here: the listener's tick calls `check_time`, so that a request costs no timer.
 - After an answer that leaves bytes of the client unread, the connection lingers: were it closed at once, the kernel
   would send a reset, and the client might never see the answer.
-May import `errors`, `protocol`, its neighbours `exchange` and `settings`, and `server`'s `bodies` and `listener`.
+May import `errors`, `protocol`, `exchange` and `settings` beside it, and `server`'s `bodies`, `listener` and `unsent`.
 """
 
 import asyncio
@@ -35,12 +35,12 @@ from naiad.server.bodies import BodyBudget, BodyBuffer
 from naiad.server.http.exchange import JSON, Buffers, Exchange, Handler
 from naiad.server.http.settings import HttpSettings, TimeLimits
 from naiad.server.listener import ListenerState
+from naiad.server.unsent import UnsentWatch
 
 _SMALL_BODY_BYTES = 16 * 1024
 """A body up to this size waits for its end where heads do, and is copied out and not charged to the budget."""
 _JOINED_RESPONSE_BYTES = 16 * 1024
 """Up to here copying a response into one buffer is cheaper than a vectored write."""
-
 
 HeadCheck = Callable[[RequestHead], None]
 """Raises `HttpError` for a request that is to be refused before its body is read."""
@@ -96,8 +96,7 @@ class Connection(asyncio.BufferedProtocol):
         self._advancing = False
         self._reading_paused = False
         self._write_paused = False
-        self._unsent_bytes = 0
-        self._unsent_since_s = 0.0
+        self._unsent = UnsentWatch()
         self._answered_bytes = 0
         self._is_hurried = False
 
@@ -148,7 +147,7 @@ class Connection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """Answer no further request until the client has taken the last answer."""
         self._write_paused = True
-        self._watch_unsent()
+        self._unsent.begin(self._transport, self._state.now_s)
         self._tell_full(True)
 
     def resume_writing(self) -> None:
@@ -345,7 +344,7 @@ class Connection(asyncio.BufferedProtocol):
         if len(self._reader.buffer) or self._reading_paused:
             self._linger()
         else:
-            self._watch_unsent()
+            self._unsent.begin(self._transport, self._state.now_s)
             self._enter(Phase.CLOSING)
             self._transport.close()
 
@@ -376,17 +375,14 @@ class Connection(asyncio.BufferedProtocol):
         self._phase = phase
         self._since_s = self._state.now_s
 
-    def _watch_unsent(self) -> None:
-        self._unsent_bytes = self._transport.get_write_buffer_size()
-        self._unsent_since_s = self._state.now_s
-
     def check_time(self, now_s: float) -> None:
         """Do what is due at `now_s`; called at every tick."""
         times = self._state.settings.times
         phase = self._phase
         age_s = now_s - self._since_s
-        if self._write_paused or phase is Phase.CLOSING:
-            self._check_unsent(now_s)
+        has_unsent = self._write_paused or phase is Phase.CLOSING
+        if has_unsent and self._unsent.is_stuck(self._transport, now_s, times.stall_s):
+            self._transport.abort()  # its memory is needed
         if phase is Phase.IDLE and age_s > times.idle_s:
             self._close()
         elif phase is Phase.HEAD and age_s > times.head_s:
@@ -404,15 +400,6 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._body_mark = received
         self._since_s = self._state.now_s
-
-    def _check_unsent(self, now_s: float) -> None:
-        """Cut a client that takes nothing of its answer; its memory is needed."""
-        unsent = self._transport.get_write_buffer_size()
-        if unsent < self._unsent_bytes:
-            self._unsent_bytes = unsent
-            self._unsent_since_s = now_s
-        elif now_s - self._unsent_since_s > self._state.settings.times.stall_s:
-            self._transport.abort()
 
 
 def _json_length(head: RequestHead) -> int:
