@@ -23,6 +23,7 @@ from naiad.shm.cuda import CudaRegions
 from naiad.shm.cudart import HANDLE_BYTES, CudaMemory, Cudart, find_cudart
 from naiad.shm.outputs import SharedOutputs
 from naiad.shm.regions import Regions
+from naiad.shm.system import SystemRegions
 from naiad.snapshots import CudaSharedMemoryRegion
 
 CONTENT = bytes(range(64))
@@ -130,26 +131,27 @@ def test_what_can_not_be_unmapped_is_logged(
 def test_a_name_means_one_region_of_either_kind(
     cudart: CudaStandIn, regions: Regions, cuda: CudaRegions, shared: Shared
 ) -> None:
+    system = SystemRegions(regions)
     handle, _ = cudart.allocate(CONTENT)
-    regions.register("system", shared.name, 0, 64)
+    system.register("system", shared.name, 0, 64)
     cuda.register("cuda", handle, 0, 64)
     with pytest.raises(AlreadyExistsError, match="shared memory region 'system' already in manager"):
         cuda.register("system", handle, 0, 64)
     with pytest.raises(AlreadyExistsError, match="shared memory region 'cuda' already in manager"):
-        regions.register("cuda", shared.name, 0, 64)
+        system.register("cuda", shared.name, 0, 64)
     assert cuda.status() == cuda.status("cuda") == (CudaSharedMemoryRegion("cuda", 0, 64),)
-    assert [region.name for region in regions.status()] == ["system"]
+    assert [region.name for region in system.status()] == ["system"]
     with pytest.raises(NotFoundError, match="'system' is registered as system shared memory, not CUDA shared memory"):
         cuda.status("system")
     with pytest.raises(NotFoundError, match="'cuda' is registered as CUDA shared memory, not system shared memory"):
-        regions.status("cuda")
-    for unregister in (cuda.unregister, regions.unregister):
+        system.status("cuda")
+    for unregister in (cuda.unregister, system.unregister):
         unregister("system" if unregister == cuda.unregister else "cuda")
-    assert len(cuda.status() + regions.status()) == 2
+    assert len(cuda.status() + system.status()) == 2
     cuda.unregister()
-    assert (cuda.status(), len(regions.status())) == ((), 1)
-    regions.unregister()
-    assert regions.status() == ()
+    assert (cuda.status(), len(system.status())) == ((), 1)
+    system.unregister()
+    assert system.status() == ()
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,14 @@ from naiad.errors import InternalError, NotFoundError
 from naiad.requests import InferResponse, OutputTensor, SharedMemoryRange
 from naiad.shm.outputs import SharedOutputs
 from naiad.shm.regions import Regions
+from naiad.shm.system import SystemRegions
 from naiad.tensors import Array
 
 
 @pytest.fixture
 def regions(shared: Shared) -> Regions:
     made = Regions(allowed=True)
-    made.register("r", shared.name, 0, 64)
+    SystemRegions(made).register("r", shared.name, 0, 64)
     return made
 
 
@@ -55,7 +56,7 @@ def test_an_output_that_is_too_large_is_refused(regions: Regions, shared: Shared
 
 def test_a_region_may_be_unregistered_while_its_request_is_under_way(regions: Regions, shared: Shared) -> None:
     outputs = SharedOutputs(regions, {"OUT": SharedMemoryRange("r", 0, 4)})
-    regions.unregister("r")
+    SystemRegions(regions).unregister("r")
     outputs.write(response(np.array([9], np.int32), "INT32"))
     assert bytes(shared.buf[:4]) == b"\x09\0\0\0"
 

@@ -13,7 +13,7 @@ from naiad.shm.regions import Regions
 from naiad.snapshots import CudaSharedMemoryRegion
 
 
-class _Place:
+class _Bytes:
     """Bytes of a GPU for an output; keeps them mapped."""
 
     __slots__ = ("_memory", "_offset", "_size_bytes")
@@ -39,8 +39,8 @@ class _CudaRegion(NamedTuple):
     def readable(self, offset: int, size_bytes: int) -> memoryview:
         return self.memory.read(offset, size_bytes)
 
-    def writable(self, offset: int, size_bytes: int) -> _Place:
-        return _Place(self.memory, offset, size_bytes)
+    def writable(self, offset: int, size_bytes: int) -> _Bytes:
+        return _Bytes(self.memory, offset, size_bytes)
 
 
 class CudaRegions:

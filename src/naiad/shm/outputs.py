@@ -7,14 +7,14 @@ import numpy as np
 
 from naiad.errors import InternalError
 from naiad.requests import InferResponse, SharedMemoryRange
-from naiad.shm.regions import Regions, RemotePlace
+from naiad.shm.regions import Regions, Writable
 from naiad.tensors import Array, encode_bytes
 
 
 class SharedOutputs:
-    """Where the outputs of one request go: views, so that a region that is unregistered meanwhile stays mapped."""
+    """Where the outputs of one request go; a region that is unregistered meanwhile stays mapped."""
 
-    __slots__ = ("_views",)
+    __slots__ = ("_targets",)
 
     def __init__(self, regions: Regions, places: Mapping[str, SharedMemoryRange]) -> None:
         """Find the places of the outputs, by name.
@@ -22,9 +22,7 @@ class SharedOutputs:
         Raises:
             NaiadError: as `Regions.writable`.
         """
-        self._views: dict[str, memoryview | RemotePlace] = {
-            name: regions.writable(place) for name, place in places.items()
-        }
+        self._targets: dict[str, Writable] = {name: regions.writable(place) for name, place in places.items()}
 
     def write(self, response: InferResponse) -> None:
         """Copy the outputs that have a place into it.
@@ -33,20 +31,16 @@ class SharedOutputs:
             InternalError: an output is larger than its place (Triton's text), or can't be copied to its GPU.
         """
         for name, datatype, _, data in response.outputs:
-            view = self._views.get(name)
-            if view is None:
+            target = self._targets.get(name)
+            if target is None:
                 continue
             raw = _raw(data, datatype)
-            if len(raw) > len(view):
+            if len(raw) > len(target):
                 raise InternalError(
-                    f"shared memory size specified with the request for output '{name}' ({len(view)} bytes) should be "
-                    f"at least {len(raw)} bytes to hold the results"
+                    f"shared memory size specified with the request for output '{name}' ({len(target)} bytes) should "
+                    f"be at least {len(raw)} bytes to hold the results"
                 )
-            if isinstance(view, memoryview):
-                # By numpy, which lets other threads run meanwhile.
-                np.copyto(np.frombuffer(view, np.uint8, len(raw)), np.frombuffer(raw, np.uint8))
-            else:
-                view.write(raw)
+            target.write(raw)
 
 
 def _raw(data: Array, datatype: str) -> memoryview | bytes:

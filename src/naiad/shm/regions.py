@@ -1,35 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The regions of all clients, and system shared memory: POSIX shared memory objects registered under a name.
+"""The regions that clients have registered, of both kinds: a name means one region, of either.
 
-Mirrors Triton's system shared memory extension. A region is mapped once, when it is registered, and unmapped when it
-is unregistered and nothing looks at it any more: every view keeps the mapping it is a view of. Regions of CUDA memory,
-which `cuda` registers, have names here too: a name means one region, of either kind.
-
-Only clients that are trusted should be allowed this. They may register any object that this process may open, and one
-that cuts an object short at the moment when a request reads it ends this process, as it would end Triton.
+`system` registers shared memory objects here, `cuda` memory of GPUs. May import `errors`, `requests`, `snapshots` and
+its neighbour `cudart`.
 """
 
-import mmap
-import os
-import stat
 from collections.abc import Mapping
-from typing import Final, NamedTuple, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
-from naiad.errors import AlreadyExistsError, InternalError, InvalidArgumentError, NotFoundError, UnsupportedError
+from naiad.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError, UnsupportedError
 from naiad.requests import SharedMemoryRange
 from naiad.shm.cudart import CudaMemory
 from naiad.snapshots import CudaSharedMemoryRegion, SharedMemoryRegion
-
-_RESERVED_PREFIX: Final = "triton_python_backend_shm_region_"
-"""Triton keeps clients away from what its own worker processes share."""
-
 
 _KINDS: Final[Mapping[type, str]] = {SharedMemoryRegion: "system", CudaSharedMemoryRegion: "CUDA"}
 _Described = TypeVar("_Described", SharedMemoryRegion, CudaSharedMemoryRegion)
 
 
-class RemotePlace(Protocol):
-    """Bytes of a region that this process can't look at, but have an output copied into."""
+class Writable(Protocol):
+    """Bytes of a region into which an output is copied, and which stay mapped until nothing refers to this any more."""
 
     def __len__(self) -> int:
         """Return how many bytes there are."""
@@ -48,27 +37,8 @@ class Region(Protocol):
     def readable(self, offset: int, size_bytes: int) -> memoryview:
         """Return bytes for reading."""
 
-    def writable(self, offset: int, size_bytes: int) -> memoryview | RemotePlace:
-        """Return where bytes can be written."""
-
-
-class _SystemRegion(NamedTuple):
-    """A registered region: bytes `start` to `start + described.size_bytes` of `mapping` (in bytes)."""
-
-    described: SharedMemoryRegion
-    mapping: mmap.mmap
-    start: int
-
-    def readable(self, offset: int, size_bytes: int) -> memoryview:
-        return self.writable(offset, size_bytes).toreadonly()
-
-    def writable(self, offset: int, size_bytes: int) -> memoryview:
-        described, mapping, start = self
-        # An object may have become smaller; to touch what was cut off would end this process.
-        if mapping.size() < described.offset + described.size_bytes:
-            raise InternalError(f"Invalid shared memory region: '{described.key}'")
-        start += offset
-        return memoryview(mapping)[start : start + size_bytes]
+    def writable(self, offset: int, size_bytes: int) -> Writable:
+        """Return bytes for writing."""
 
 
 class Regions:
@@ -93,47 +63,6 @@ class Regions:
             raise UnsupportedError(
                 "Client shared memory is disabled. Start the server with '--allow-client-shm=true' to enable."
             )
-
-    def register(self, name: str, key: str, offset: int, size_bytes: int) -> None:
-        """Map `size_bytes` bytes of the shared memory object `key`, from `offset` on, as region `name`.
-
-        Raises:
-            AlreadyExistsError: the name is taken.
-            InternalError: there is no such object.
-            InvalidArgumentError: no name, a key that is not for clients, or the object is too small.
-            UnsupportedError: shared memory is not allowed.
-        """
-        self.check_allowed()
-        if not name:
-            raise InvalidArgumentError("'region name' is necessary to register system shared memory region")
-        _check_key(name, key)
-        self.check_free(name)
-        described = SharedMemoryRegion(name, key, offset, size_bytes)
-        try:
-            descriptor = _open(key)
-        except (OSError, ValueError):  # ValueError: a zero byte in the key
-            raise InternalError(f"Unable to open shared memory region: '{key}'") from None
-        try:
-            self._regions[name] = _map(described, descriptor)
-        finally:
-            os.close(descriptor)  # the mapping has its own
-
-    def unregister(self, name: str = "") -> None:
-        """Forget a region, or without a name all of them; harmless if there is none.
-
-        Raises:
-            UnsupportedError: shared memory is not allowed.
-        """
-        self.check_allowed()
-        self.forget(SharedMemoryRegion, name)
-
-    def status(self, name: str = "") -> tuple[SharedMemoryRegion, ...]:
-        """Describe a system region, or without a name all of them.
-
-        Raises:
-            NotFoundError: as `registered`.
-        """
-        return self.registered(SharedMemoryRegion, name)
 
     def check_free(self, name: str) -> None:
         """Raise Triton's error if a region has that name.
@@ -185,7 +114,7 @@ class Regions:
         """
         return self._find(place).readable(place.offset, place.size_bytes)
 
-    def writable(self, place: SharedMemoryRange) -> memoryview | RemotePlace:
+    def writable(self, place: SharedMemoryRange) -> Writable:
         """Return the bytes at `place` for writing.
 
         Raises:
@@ -207,45 +136,3 @@ class Regions:
         if not 0 < size_bytes <= registered_bytes - offset:
             raise InvalidArgumentError(f"Invalid offset + byte size for shared memory region: '{name}'")
         return region
-
-
-def _check_key(name: str, key: str) -> None:
-    own = key.lstrip("/")
-    if key and not own:
-        raise InvalidArgumentError(
-            f"failed to register shared memory region '{name}': invalid shared memory key '{key}'"
-        )
-    if own.startswith(_RESERVED_PREFIX):
-        raise InvalidArgumentError(
-            f"cannot register shared memory region '{name}' with key '{key}' as the key contains the reserved prefix "
-            f"'{_RESERVED_PREFIX}'"
-        )
-
-
-def _open(key: str) -> int:
-    """Open a shared memory object; return its descriptor.
-
-    It takes a name, not a path: the C library refuses those with a slash within and follows no links, so that nothing
-    but shared memory objects can be reached.
-    """
-    try:
-        # What `multiprocessing.shared_memory` is made of; typeshed has no stub.
-        from _posixshmem import shm_open  # type: ignore[import-not-found]  # noqa: PLC0415 - not on every platform
-    except ImportError:
-        raise UnsupportedError("system shared memory needs a POSIX system; send tensors in the request") from None
-    return int(shm_open(key, os.O_RDWR, 0))
-
-
-def _map(described: SharedMemoryRegion, descriptor: int) -> _SystemRegion:
-    name, offset, size_bytes = described.name, described.offset, described.size_bytes
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode):
-        raise InternalError(f"Unable to open shared memory region: '{described.key}'")
-    if offset + size_bytes > found.st_size:
-        raise InvalidArgumentError(f"failed to register shared memory region '{name}': invalid args")
-    if not size_bytes:
-        raise InvalidArgumentError(
-            f"failed to register shared memory region '{name}': unable to process address spaceInvalid argument"
-        )
-    start = offset % mmap.ALLOCATIONGRANULARITY  # mappings begin at whole pages only
-    return _SystemRegion(described, mmap.mmap(descriptor, start + size_bytes, offset=offset - start), start)

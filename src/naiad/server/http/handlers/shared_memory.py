@@ -6,6 +6,7 @@ from naiad.protocol.rest.shared_memory import decode_cuda_register_request, deco
 from naiad.server.http.exchange import JSON, Exchange
 from naiad.shm.cuda import CudaRegions
 from naiad.shm.regions import Regions
+from naiad.shm.system import SystemRegions
 
 
 class SharedMemoryHandlers:
@@ -13,21 +14,22 @@ class SharedMemoryHandlers:
 
     def __init__(self, regions: Regions) -> None:
         self._regions = regions
+        self._system_regions = SystemRegions(regions)
         self._cuda_regions = CudaRegions(regions)
 
     def status(self, exchange: Exchange, region: str) -> None:
         """`GET /v2/systemsharedmemory[/region/{region}]/status`."""
-        exchange.respond(200, JSON, (documents.dumps(documents.regions(self._regions.status(region))),))
+        exchange.respond(200, JSON, (documents.dumps(documents.regions(self._system_regions.status(region))),))
 
     def register(self, exchange: Exchange, region: str) -> None:
         """`POST /v2/systemsharedmemory/region/{region}/register`."""
         self._regions.check_allowed()
-        self._regions.register(region, *decode_register_request(exchange.body))
+        self._system_regions.register(region, *decode_register_request(exchange.body))
         exchange.respond(200)
 
     def unregister(self, exchange: Exchange, region: str) -> None:
         """`POST /v2/systemsharedmemory[/region/{region}]/unregister`."""
-        self._regions.unregister(region)
+        self._system_regions.unregister(region)
         exchange.respond(200)
 
     def cuda_status(self, exchange: Exchange, region: str) -> None:
