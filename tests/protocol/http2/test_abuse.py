@@ -102,7 +102,7 @@ def watch(talk: Conversation) -> None:
 
 
 def test_a_frame_full_of_settings_is_no_more_work_for_many_streams() -> None:
-    """Each value moves the window of every stream: 2,700 values for 1,000 streams held the server up for a quarter second."""
+    """Each value moves the window of every stream: 2,700 values for 1,000 streams took a quarter second."""
     talk = Conversation()
     for stream_id in range(1, 101, 2):
         talk.ask(stream_id)
