@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 
 import pytest
 from hpack import Decoder
@@ -109,6 +109,22 @@ def test_a_status_message_is_escaped_only_where_it_must_be() -> None:
 
 def test_a_very_long_message_is_cut() -> None:
     assert len(grpc_call.encode_message("x" * 100_000)) == 4096
+
+
+@pytest.mark.parametrize("character", ["ü", "€", "𝄞", "\0"])
+@pytest.mark.parametrize("before", ["", "a", "ab"])
+def test_a_long_message_is_cut_between_characters_however_they_are_written(character: str, before: str) -> None:
+    """A header block has to fit into one frame, of 16 KiB at most; a larger one cost the client its connection."""
+    text = before + character * 4000
+    coded = grpc_call.encode_message(text)
+    assert 4096 - 12 < len(coded) <= 4096
+    assert text.startswith(unquote_to_bytes(coded).decode())
+
+
+def test_a_message_does_not_begin_or_end_with_a_space() -> None:
+    """No field value may (RFC 9113 §8.2.1)."""
+    assert grpc_call.encode_message(" a b ") == b"%20a b%20"
+    assert grpc_call.encode_message(" ") == b"%20"
 
 
 def test_the_blocks_of_an_answer() -> None:

@@ -53,6 +53,15 @@ def test_a_failed_call_is_trailers_only(serving: Served) -> None:
         assert client.fields(only) == {":status": "200", "content-type": "application/grpc", "grpc-status": "12"}
 
 
+def test_a_client_with_an_unknown_encoding_is_told_the_known_ones(serving: Served) -> None:
+    """As gRPC's compression.md has it."""
+    with RawClient(serving) as client:
+        client.call(1, "ServerLive", b"", (b"grpc-encoding", b"snappy"))
+        only = client.fields(client.hear_until(HEADERS, END_STREAM))
+        assert only["grpc-status"] == "12"
+        assert only["grpc-accept-encoding"] == "identity,gzip,deflate"
+
+
 @pytest.mark.parametrize(
     ("method", "content_type", "status"), [(b"GET", b"application/grpc", "405"), (b"POST", b"text/html", "415")]
 )

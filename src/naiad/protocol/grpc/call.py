@@ -7,10 +7,12 @@ May import `errors` and `http2`.
 import base64
 import binascii
 import re
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
+from itertools import accumulate
 from urllib.parse import quote_from_bytes
 
 from naiad.errors import NaiadError
@@ -19,8 +21,8 @@ from naiad.protocol.http2.heads import RequestHead
 
 _TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
 _UNIT_NS = {b"H": 3_600_000_000_000, b"M": 60_000_000_000, b"S": 1_000_000_000, b"m": 1_000_000, b"u": 1_000, b"n": 1}
-_MAX_MESSAGE_CHARACTERS = 4096
-"""Longer texts are cut: they go into a header block, and clients limit those (grpcio: 8 KiB, or 16 KiB)."""
+_MAX_MESSAGE_BYTES = 4096
+"""As they are sent. Longer texts are cut: a header block goes in one frame, and clients limit it (grpcio: 8 KiB)."""
 
 ENCODINGS = ("gzip", "deflate")
 """The message encodings that are understood, apart from `identity`."""
@@ -54,6 +56,16 @@ class GrpcError(NaiadError):
     def __init__(self, status: GrpcStatus, text: str) -> None:
         super().__init__(text)
         self.status = status
+
+
+class UnknownEncodingError(GrpcError):
+    """A call whose messages nobody here can read; its answer has to carry `ACCEPTED_ENCODINGS`."""
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__(
+            GrpcStatus.UNIMPLEMENTED,
+            f"message encoding {encoding[:32]!r} is not supported, expected one of identity, {', '.join(ENCODINGS)}",
+        )
 
 
 def status_of(error: NaiadError) -> GrpcStatus:
@@ -94,10 +106,7 @@ def read_call(head: RequestHead) -> CallHead:
         raise NotGrpcError(415)
     encoding = fields.get(b"grpc-encoding", b"identity").decode("latin-1")
     if encoding not in ENCODINGS and encoding != "identity":
-        raise GrpcError(
-            GrpcStatus.UNIMPLEMENTED,
-            f"message encoding {encoding[:32]!r} is not supported, expected one of identity, {', '.join(ENCODINGS)}",
-        )
+        raise UnknownEncodingError(encoding)
     accepted = fields.get(b"grpc-accept-encoding", b"").decode("latin-1").replace(" ", "").split(",")
     return CallHead(
         path=head.path,
@@ -160,6 +169,10 @@ OK_TRAILERS = encode_fields(((b"grpc-status", b"0"),))
 """The trailer block that ends a call well."""
 
 
+ACCEPTED_ENCODINGS = encode_fields(((b"grpc-accept-encoding", ",".join(("identity", *ENCODINGS)).encode()),))
+"""The part of a header block that tells which encodings are understood."""
+
+
 def response_headers(encoding: str) -> bytes:
     """Return the header block that begins an answer whose messages may be compressed."""
     if encoding == "identity":
@@ -191,9 +204,16 @@ def http_status_only(http_status: int) -> bytes:
 
 
 def encode_message(text: str) -> bytes:
-    """Write a status message: UTF-8, with all but printable ASCII, and `%`, as `%XX`."""
-    raw = text[:_MAX_MESSAGE_CHARACTERS].encode(errors="replace")
-    return quote_from_bytes(raw, safe=_PRINTABLE).encode()
+    """Write a status message: UTF-8, with all but printable ASCII, `%` and a space at an end as `%XX`."""
+    raw = text[:_MAX_MESSAGE_BYTES].encode(errors="replace")
+    coded = quote_from_bytes(raw, safe=_PRINTABLE)
+    if len(coded) > _MAX_MESSAGE_BYTES:
+        sizes = list(accumulate(_CODED_BYTES[byte] for byte in raw[:_MAX_MESSAGE_BYTES]))
+        whole = raw[: bisect_right(sizes, _MAX_MESSAGE_BYTES)].decode(errors="ignore").encode()
+        coded = quote_from_bytes(whole, safe=_PRINTABLE)
+    return _END_SPACE.sub("%20", coded).encode()
 
 
 _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+_CODED_BYTES = tuple(1 if chr(byte) in _PRINTABLE else 3 for byte in range(256))
+_END_SPACE = re.compile(r"^ | $")

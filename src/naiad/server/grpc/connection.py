@@ -18,10 +18,12 @@ from typing import cast
 
 from naiad.errors import NaiadError, UnavailableError
 from naiad.protocol.grpc.call import (
+    ACCEPTED_ENCODINGS,
     CallHead,
     GrpcError,
     GrpcStatus,
     NotGrpcError,
+    UnknownEncodingError,
     http_status_only,
     read_call,
     status_of,
@@ -168,6 +170,8 @@ class GrpcConnection(asyncio.BufferedProtocol):
                 _check_lock(method.lock, head)
         except NotGrpcError as error:
             self.http2.send_trailers(stream, http_status_only(error.http_status))
+        except UnknownEncodingError as error:
+            self.http2.send_trailers(stream, trailers_only(error.status, str(error)) + ACCEPTED_ENCODINGS)
         except NaiadError as error:
             self.http2.send_trailers(stream, trailers_only(status_of(error), str(error)))
         else:
