@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What can be told to a server at start.
 
-`table` is the one table of options, the dataclass `ServerOptions`; each of its rows has a flag (`flags`), and some have
-values with a form of their own (`values`, `traces`). `parsing` reads fields from flags and environment variables.
-`later` holds the flags of Triton's that are refused, because this version cannot do what they ask for. Other rooms
-import from here.
+`table` is the one table of options, the dataclass `ServerOptions`, made of `groups`; each of its rows has a flag
+(`flags`), and some have values with a form of their own (`values`, `traces`). `parsing` reads fields from flags and
+environment variables. `later` holds the flags of Triton's that are refused, because this version cannot do what they
+ask for. Other rooms import from here.
 May import `errors`, nothing else.
 """
 

@@ -6,9 +6,11 @@ May import `errors`, nothing else.
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 from naiad.errors import InvalidArgumentError, UnsupportedError
+
+T = TypeVar("T")
 
 MAX_PORT = 65535
 MAX_INT = 2**31 - 1
@@ -43,6 +45,11 @@ class Flag:
     note: str = ""
     path: Literal["file", "folder", ""] = ""
     tritons: bool = True
+
+
+def option(default: T, row: Flag) -> T:
+    """Return a field of a dataclass for the option that `row` describes."""
+    return field(default=default, metadata={"flag": row})
 
 
 def flag_name(field_name: str) -> str:
