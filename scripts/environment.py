@@ -25,7 +25,7 @@ OLDEST_PYTHON = (3, 11)
 # Measured with the versions of constraints.txt, Naiad's own 66 MB included; README.md says the same.
 DOWNLOADS = {
     "yolo": "3.3 GB on Linux x86-64, 3.0 GB of it PyTorch built for CUDA (about 0.4 GB on macOS)",
-    "dev": "40 MB more for the tools of the tests",
+    "dev": "100 MB more for the tools of the tests, 60 MB of it Node.js",
 }
 
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gRPC port as other implementations of HTTP/2 see it: curl, nghttp and h2load, and Node with grpc-js."""
+"""The gRPC port as other implementations of HTTP/2 see it: curl, nghttp and h2load. `test_grpc_js` has Node's."""
 
-import json
 import re
 import shutil
 import subprocess
@@ -10,10 +9,8 @@ from pathlib import Path
 import pytest
 from tests.e2e.serving import Serving
 
-from naiad.config.proto import service_pb2
-
 _LIVE = "/inference.GRPCInferenceService/ServerLive"
-_PACKAGES = {"nghttp": "nghttp2-client", "h2load": "nghttp2-client", "node": "nodejs"}
+_PACKAGES = {"nghttp": "nghttp2-client", "h2load": "nghttp2-client"}
 
 
 def _tool(name: str) -> str:
@@ -70,22 +67,3 @@ def test_h2load(triton_server: Serving, empty_message: str) -> None:
         *("-H", "content-type: application/grpc", "-H", "te: trailers", f"http://{triton_server.grpc}{_LIVE}"),
     )
     assert re.search(r"2000 succeeded, 0 failed, 0 errored", said)
-
-
-def test_grpc_js(triton_server: Serving, tmp_path: Path) -> None:
-    """Another implementation of gRPC; NODE_PATH names the folder that holds @grpc/grpc-js."""
-    node = _tool("node")
-    known = subprocess.run([node, "-e", "require('@grpc/grpc-js')"], capture_output=True, check=False, timeout=60)
-    if known.returncode:
-        pytest.skip("needs @grpc/grpc-js (`make tests` fetches it with npm, or NODE_PATH names a folder that has it)")
-    request = service_pb2.ModelInferRequest(model_name="wide", raw_input_contents=[bytes(400_000)])
-    request.inputs.add(name="INPUT0", datatype="FP32", shape=[1, 100_000])
-    message = tmp_path / "message"
-    message.write_bytes(request.SerializeToString())
-    said = json.loads(_run(node, str(Path(__file__).with_name("grpc_js.js")), triton_server.grpc, str(message)))
-    assert said["live"] == {"size": 2}
-    (answer,) = said["many"]
-    assert answer["size"] > 400_000
-    assert said["missing"] == {"code": 5, "details": "Request for unknown model: 'x' is not found"}
-    assert said["nothing"]["code"] == 12
-    assert said["streamed"] == {"code": 0, "answers": 50}
