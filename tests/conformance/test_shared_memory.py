@@ -48,6 +48,7 @@ _PLACES: tuple[tuple[dict[str, Any], bool], ...] = tuple(
         ({}, False),
         ({"shared_memory_byte_size": 60}, False),
         ({"shared_memory_byte_size": 0}, False),
+        ({"shared_memory_byte_size": 0, "shared_memory_offset": 4}, False),
         ({"shared_memory_byte_size": 64, "shared_memory_offset": 9000}, False),
         ({"shared_memory_byte_size": 9000}, False),
         ({"shared_memory_byte_size": 64, "shared_memory_region": "gone"}, False),
@@ -80,10 +81,14 @@ def http_steps(key: str) -> Iterator[Step]:
         *({"key": key, "byte_size": size, "offset": offset} for size, offset in ((8193, 0), (8192, 1), (4096, 4097))),
     ):
         yield Step("POST", register, body, False)
-    yield Step("POST", f"{_SYSTEM}/register", {"key": key, "byte_size": 4}, False)
+    for wrong in ({"key": key, "byte_size": 4}, {"key": 1}, b"{"):
+        yield Step("POST", f"{_SYSTEM}/register", wrong, False)
+        yield Step("POST", f"{_CUDA}/register", wrong, False)
     for bad in _bad_cuda_bodies():
         yield Step("POST", f"{_CUDA}/region/r/register", bad, False)
     yield Step("POST", f"{_CUDA}/register", _CUDA_BODY, False)
+    for first_wrong in ({"key": 1}, {"key": key, "offset": "x"}, {"key": key, "offset": -1, "byte_size": -1}):
+        yield Step("POST", register, first_wrong, False)
     yield Step("POST", register, {"key": key.removeprefix("/"), "byte_size": 4096}, True)
     yield Step("POST", register, {"key": key, "byte_size": 4}, False)
     yield Step("GET", f"{_SYSTEM}/status", b"", True)

@@ -118,6 +118,13 @@ def test_over_http(key: str) -> None:
         ask(handlers.cuda_register, "r", b"{}")
 
 
+def test_a_region_without_a_name_is_told_before_its_body_is_read() -> None:
+    handlers = SharedMemoryHandlers(Regions(allowed=True))
+    for kind, register in (("system", handlers.register), ("cuda", handlers.cuda_register)):
+        with pytest.raises(InvalidArgumentError, match=f"'region name' is necessary to register {kind} shared memory"):
+            ask(register, "", b"{")
+
+
 def test_over_grpc(key: str) -> None:
     with served(regions=Regions(allowed=True)) as serving, grpc.insecure_channel(serving.address) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)

@@ -71,7 +71,7 @@ def test_offsets_are_relative_to_the_region_and_nothing_outside_it_is_seen(
         assert system.status() == ()
         return
     system.register("r", shared.name, start, size)
-    if offset >= 0 and wanted > 0 and offset + wanted <= size:
+    if 0 <= offset < size and wanted >= 0 and 0 < offset + wanted <= size:
         seen = bytes(regions.readable(SharedMemoryRange("r", offset, wanted)))
         assert seen == bytes(shared.buf[start + offset : start + offset + wanted])
     else:
@@ -99,16 +99,26 @@ def test_a_place_beyond_the_region_is_refused(
     assert str(caught.value) == text
 
 
+def test_nothing_may_be_seen_and_written_behind_the_first_byte(
+    regions: Regions, system: SystemRegions, shared: Shared
+) -> None:
+    """As in Triton, where only a size of 0 at an offset of 0 is refused."""
+    system.register("r", shared.name, 0, 64)
+    place = SharedMemoryRange("r", 63, 0)
+    assert bytes(regions.readable(place)) == b""
+    regions.writable(place).write(b"")
+
+
 def test_an_unknown_region_is_not_found(regions: Regions) -> None:
     with pytest.raises(NotFoundError) as caught:
         regions.readable(SharedMemoryRange("r", 0, 1))
     assert str(caught.value) == "Unable to find shared memory region: 'r'"
 
 
-def test_status_tells_what_was_registered(system: SystemRegions, shared: Shared) -> None:
+def test_status_tells_what_was_registered_by_name(system: SystemRegions, shared: Shared) -> None:
     first = SharedMemoryRegion("a", shared.name, 0, 16)
     second = SharedMemoryRegion("b", "/" + shared.name, 4096, 8)
-    for region in (first, second):
+    for region in (second, first):
         system.register(region.name, region.key, region.offset, region.size_bytes)
     assert system.status() == (first, second)
     assert system.status("b") == (second,)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from naiad.errors import InternalError, InvalidArgumentError
 from naiad.shm.cudart import HANDLE_BYTES, DeviceMemory
-from naiad.shm.regions import Regions
+from naiad.shm.regions import Regions, check_name
 from naiad.snapshots import CudaSharedMemoryRegion
 
 
@@ -59,8 +59,7 @@ class CudaRegions:
             UnsupportedError: shared memory is not allowed.
         """
         self._regions.check_allowed()
-        if not name:
-            raise InvalidArgumentError("'region name' is necessary to register cuda shared memory region")
+        check_name("cuda", name)
         self._regions.check_free(name)
         cuda = self._regions.cuda
         if cuda is None:

@@ -85,13 +85,13 @@ class Regions:
                 del self._regions[known]
 
     def registered(self, kind: type[_Described], name: str) -> tuple[_Described, ...]:
-        """Describe the region of that name, or without one all that are described by a `kind`.
+        """Describe the region of that name, or without one all that are described by a `kind`, by name.
 
         Raises:
             NotFoundError: there is no region of that name, or it is of the other kind (Triton's texts).
         """
         if not name:
-            described = (region.described for region in self._regions.values())
+            described = (self._regions[known].described for known in sorted(self._regions))
             return tuple(one for one in described if isinstance(one, kind))
         region = self._regions.get(name)
         if region is None:
@@ -133,6 +133,17 @@ class Regions:
         registered_bytes = region.described.size_bytes
         if not 0 <= offset < registered_bytes:
             raise InvalidArgumentError(f"Invalid offset for shared memory region: '{name}'")
-        if not 0 < size_bytes <= registered_bytes - offset:
+        # Nothing at all is within a region too, but for where it begins: Triton looks for the place's last byte.
+        if size_bytes < 0 or not 0 < offset + size_bytes <= registered_bytes:
             raise InvalidArgumentError(f"Invalid offset + byte size for shared memory region: '{name}'")
         return region
+
+
+def check_name(kind: str, name: str) -> None:
+    """Raise Triton's error for a region that is to be registered without a name; `kind` is `system` or `cuda`.
+
+    Raises:
+        InvalidArgumentError: there is none.
+    """
+    if not name:
+        raise InvalidArgumentError(f"'region name' is necessary to register {kind} shared memory region")

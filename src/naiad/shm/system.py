@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from naiad.errors import InternalError, InvalidArgumentError, UnsupportedError
-from naiad.shm.regions import Regions
+from naiad.shm.regions import Regions, check_name
 from naiad.snapshots import SharedMemoryRegion
 
 _RESERVED_PREFIX: Final = "triton_python_backend_shm_region_"
@@ -78,8 +78,7 @@ class SystemRegions:
             UnsupportedError: shared memory is not allowed.
         """
         self._regions.check_allowed()
-        if not name:
-            raise InvalidArgumentError("'region name' is necessary to register system shared memory region")
+        check_name("system", name)
         _check_key(name, key)
         self._regions.check_free(name)
         described = SharedMemoryRegion(name, key, offset, size_bytes)
@@ -102,7 +101,7 @@ class SystemRegions:
         self._regions.forget(SharedMemoryRegion, name)
 
     def status(self, name: str = "") -> tuple[SharedMemoryRegion, ...]:
-        """Describe a system region, or without a name all of them.
+        """Describe a system region, or without a name all of them, by name.
 
         Raises:
             NotFoundError: there is none of that name (Triton's texts).

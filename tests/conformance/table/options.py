@@ -45,6 +45,28 @@ def _outputs() -> Iterator[Case]:
             infer("fixed", FOUR, outputs=[output("OUTPUT0", binary_data=value)]),
             status,
         )
+    region = {"shared_memory_region": 5, "shared_memory_offset": [], "shared_memory_byte_size": "x"}
+    for parameters, status in (
+        ({**region, "classification": "x"}, 400),
+        ({**region, "binary_data": True}, 400),
+        ({**region, "binary_data": 1}, 500),
+        (region, 500),
+        ({**region, "shared_memory_region": "r"}, 500),
+        ({"classification": "x", "shared_memory_offset": -1}, 500),
+        ({"binary_data": 1, "shared_memory_offset": -1}, 500),
+        ({"shared_memory_byte_size": 5, "shared_memory_offset": 5}, 200),
+    ):
+        yield Case(f"outputs: {parameters}", infer("fixed", FOUR, outputs=[output("OUTPUT0", **parameters)]), status)
+    for changed, status in (
+        ({"name": 1, "parameters": {"binary_data_size": -1}}, 500),
+        ({"shape": ["x"], "parameters": region}, 500),
+        ({"datatype": "x", "parameters": region}, 500),
+        ({"data": [1, 2, 3, 4], "parameters": {"shared_memory_byte_size": None}}, 500),
+        ({"data": [], "shape": [0], "parameters": {"shared_memory_offset": -1}}, 500),
+        ({"data": [1, 2, 3, 4], "parameters": {"shared_memory_offset": 4}}, 200),
+    ):
+        one = Input({"name": "INPUT0", "datatype": "FP32", "shape": [4], **changed})
+        yield Case(f"an input with {changed}", infer("fixed", one), status)
     for value in (1, "true"):
         yield Case(
             f"outputs: binary_data_output {value!r}",

@@ -206,6 +206,45 @@ def test_a_raw_string_is_one_element() -> None:
     assert tensor.data.tolist() == [b"\x00hello"]
 
 
+_NOT_UNSIGNED = "attempt to access JSON non-unsigned-integer as unsigned-integer"
+_REGION = {"shared_memory_region": 5, "shared_memory_offset": [], "shared_memory_byte_size": "x"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"name": 1, "parameters": {"binary_data_size": -1}}, "Unable to parse 'name': "),
+        ({"shape": ["x"], "parameters": _REGION}, "Unable to parse 'shape': "),
+        ({"datatype": "x", "parameters": _REGION}, "Unable to parse 'shared_memory_region': "),
+        ({"parameters": _REGION | {"shared_memory_region": "r"}}, "Unable to parse 'shared_memory_offset': "),
+        ({"data": [1.0], "parameters": {"shared_memory_byte_size": None}}, "Unable to parse 'shared_memory_byte_size'"),
+        ({"data": [], "shape": [0], "parameters": {"shared_memory_offset": -1}}, "Unable to parse 'shared_memory_off"),
+    ],
+)
+def test_of_several_mistakes_in_an_input_tritons_first_is_told(changed: dict[str, object], text: str) -> None:
+    entry = {"name": "X", "shape": [1], "datatype": "FP32"} | changed
+    with pytest.raises(InternalError) as caught:
+        decode({"inputs": [entry]})
+    assert str(caught.value).startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "text"),
+    [
+        (_REGION | {"classification": "x"}, "Output can't set both 'shared_memory_region' and 'classification'"),
+        (_REGION | {"binary_data": True}, "Output can't set both 'shared_memory_region' and 'binary_data'"),
+        (_REGION | {"binary_data": 1}, "Unable to set 'binary_data': attempt to access JSON non-boolean as boolean"),
+        ({"classification": "x", "shared_memory_offset": -1}, f"Unable to set 'classification': {_NOT_UNSIGNED}"),
+        ({"binary_data": 1, "shared_memory_offset": -1}, f"Unable to parse 'shared_memory_offset': {_NOT_UNSIGNED}"),
+        ({"binary_data": 1}, "Unable to parse 'binary_data': attempt to access JSON non-boolean as boolean"),
+    ],
+)
+def test_of_several_mistakes_in_an_output_tritons_first_is_told(parameters: dict[str, object], text: str) -> None:
+    with pytest.raises((InternalError, InvalidArgumentError)) as caught:
+        decode(request(outputs=[{"name": "Y", "parameters": parameters}]))
+    assert str(caught.value) == text
+
+
 def test_a_raw_body_has_a_limit_too() -> None:
     with pytest.raises(InvalidArgumentError, match=r"^Raw input has a byte_size \(16 bytes\) that exceeds .* of 15 b"):
         decode_infer(memoryview(bytes(16)), 0, FIXED, "", 15)

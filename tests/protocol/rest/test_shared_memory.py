@@ -36,6 +36,8 @@ def test_what_is_to_be_registered(body: bytes, wanted: RegionRequest) -> None:
         (b"[]", InvalidArgumentError, "Shared memory register request has no 'key' field"),
         (b'{"byte_size":4}', InvalidArgumentError, "Shared memory register request has no 'key' field"),
         (b'{"key":"/k"}', InvalidArgumentError, "Shared memory register request has no 'byte_size' field"),
+        (b'{"key":1}', InternalError, "attempt to access JSON non-string as string"),
+        (b'{"key":"/k","offset":-1}', InternalError, _NOT_UNSIGNED),
         (b'{"key":1,"byte_size":4}', InternalError, "attempt to access JSON non-string as string"),
         (b'{"key":"/k","byte_size":"4"}', InternalError, _NOT_UNSIGNED),
         (b'{"key":"/k","byte_size":-4}', InternalError, _NOT_UNSIGNED),

@@ -44,11 +44,12 @@ def declare_inputs(
     """
     inputs: list[DeclaredInput] = []
     for entry in json_text.array(document, "inputs"):
-        place = _check_source(entry)
+        parameters = _check_source(entry)
         name = json_text.string(entry, "name")
         datatype = json_text.string(entry, "datatype")
         row = DATATYPES.get(datatype)
         shape, elements = _shape(entry, name, row.dtype.itemsize if row else 1)
+        place = _place(parameters)
         data: Array | None = None
         if place is None and elements:
             if row is None:
@@ -93,12 +94,8 @@ def place_inputs(
     return tuple(inputs)
 
 
-def _check_source(entry: object) -> int | SharedMemoryRange | None:
-    """Check that an input has exactly one source of data.
-
-    Returns:
-        Its `binary_data_size`, its place in shared memory, or None for JSON `data`.
-    """
+def _check_source(entry: object) -> Mapping[str, Any]:
+    """Check that an input has exactly one source of data; return its parameters."""
     if type(entry) is not dict:
         entry = _NOTHING
     parameters = entry.get("parameters")
@@ -112,29 +109,33 @@ def _check_source(entry: object) -> int | SharedMemoryRange | None:
             "Input must set only one of the following fields: 'data', 'binary_data_size' in 'parameters', "
             f"'shared_memory_region' in 'parameters'. But {f'set{found}' if found else 'no field is set'}"
         )
-    if shared:
-        return shared_memory_range(parameters)
-    return json_text.unsigned(parameters["binary_data_size"], "binary_data_size") if binary else None
+    return parameters
 
 
-def shared_memory_range(parameters: Mapping[str, Any]) -> SharedMemoryRange:
+def _place(parameters: Mapping[str, Any]) -> int | SharedMemoryRange | None:
+    """Return an input's `binary_data_size`, its place in shared memory, or None for JSON `data`."""
+    if not parameters:
+        return None
+    if "binary_data_size" in parameters:
+        return json_text.unsigned(parameters["binary_data_size"], "binary_data_size")
+    return shared_memory_range(parameters)
+
+
+def shared_memory_range(parameters: Mapping[str, Any]) -> SharedMemoryRange | None:
     """Read where in shared memory a tensor lies; without an offset at the region's start.
 
-    Raises:
-        InternalError: one of its parameters is of another kind (Triton's texts).
-    """
-    region = json_text.string(parameters, "shared_memory_region")
-    return SharedMemoryRange(region, *check_shared_memory_range(parameters))
-
-
-def check_shared_memory_range(parameters: Mapping[str, Any]) -> tuple[int, int]:
-    """Return the offset and the size of a tensor in shared memory, 0 where they are not given.
+    Returns:
+        The place, of size 0 where that is not given; None without a region, whose offset and size must be right too.
 
     Raises:
-        InternalError: they are not unsigned integers (Triton's texts).
+        InternalError: one of the parameters is of another kind (Triton's texts).
     """
-    offset = json_text.unsigned(parameters.get("shared_memory_offset", 0), "shared_memory_offset")
-    return offset, json_text.unsigned(parameters.get("shared_memory_byte_size", 0), "shared_memory_byte_size")
+    has_region = "shared_memory_region" in parameters
+    region = json_text.string(parameters, "shared_memory_region") if has_region else ""
+    offset, size_bytes = (
+        json_text.unsigned(parameters.get(key, 0), key) for key in ("shared_memory_offset", "shared_memory_byte_size")
+    )
+    return SharedMemoryRange(region, offset, size_bytes) if has_region else None
 
 
 def _shape(entry: Mapping[str, Any], name: str, item_bytes: int) -> tuple[tuple[int, ...], int]:

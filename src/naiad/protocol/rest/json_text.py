@@ -121,14 +121,14 @@ def array(document: Mapping[str, Any], member: str) -> list[Any]:
     return value
 
 
-def boolean(value: object, member: str) -> bool:
+def boolean(value: object, member: str, verb: str = "parse") -> bool:
     """Return `value` if it is true or false.
 
     Raises:
         InternalError: it is something else (Triton's text).
     """
     if type(value) is not bool:
-        raise access_error(f"Unable to parse '{member}'", member, value, "boolean")
+        raise access_error(f"Unable to {verb} '{member}'", member, value, "boolean")
     return value
 
 

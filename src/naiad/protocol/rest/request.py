@@ -18,13 +18,7 @@ import numpy as np
 
 from naiad.errors import InternalError, InvalidArgumentError, UnsupportedError
 from naiad.protocol.rest import json_pieces, json_text
-from naiad.protocol.rest.inputs import (
-    DeclaredInput,
-    check_shared_memory_range,
-    declare_inputs,
-    place_inputs,
-    shared_memory_range,
-)
+from naiad.protocol.rest.inputs import DeclaredInput, declare_inputs, place_inputs, shared_memory_range
 from naiad.protocol.shared_memory import ViewRange, no_regions
 from naiad.requests import InferRequest, InputTensor, RequestedOutput, SharedMemoryRange, id_prefix
 from naiad.snapshots import ModelMetadata
@@ -241,15 +235,14 @@ def _outputs(
 
 def _output_parameters(parameters: Mapping[str, Any]) -> tuple[int, bool, SharedMemoryRange | None]:
     """Return an output's `classification` (0: none), `binary_data`, and place in shared memory, if it has one."""
-    check_shared_memory_range(parameters)
-    classes = json_text.unsigned(parameters.get("classification", 0), "classification", "set")
-    binary = json_text.boolean(parameters.get("binary_data", False), "binary_data")
     if "shared_memory_region" in parameters:
-        for other, is_set in (("classification", "classification" in parameters), ("binary_data", binary)):
-            if is_set:
-                raise InvalidArgumentError(f"Output can't set both 'shared_memory_region' and '{other}'")
-        return classes, binary, shared_memory_range(parameters)
-    return classes, binary, None
+        if "classification" in parameters:
+            raise InvalidArgumentError("Output can't set both 'shared_memory_region' and 'classification'")
+        if json_text.boolean(parameters.get("binary_data", False), "binary_data", "set"):
+            raise InvalidArgumentError("Output can't set both 'shared_memory_region' and 'binary_data'")
+    classes = json_text.unsigned(parameters.get("classification", 0), "classification", "set")
+    place = shared_memory_range(parameters)
+    return classes, json_text.boolean(parameters.get("binary_data", False), "binary_data"), place
 
 
 def _decode_raw(body: memoryview, model: ModelMetadata, version: str, max_input_bytes: int) -> DecodedInfer:

@@ -31,13 +31,12 @@ def decode_register_request(body: bytes | memoryview) -> RegionRequest:
     """
     document = json_text.loads(body)
     members: Mapping[str, Any] = document if type(document) is dict else {}
-    for member in ("key", "byte_size"):
-        if member not in members:
-            raise InvalidArgumentError(f"Shared memory register request has no '{member}' field")
-    if type(members["key"]) is not str:
-        raise json_text.access_error("", "key", members["key"], "string")
+    key = _required(members, "key")
+    if type(key) is not str:
+        raise json_text.access_error("", "key", key, "string")
     offset = _unsigned(members, "offset") if "offset" in members else 0
-    return RegionRequest(members["key"], offset, _unsigned(members, "byte_size"))
+    _required(members, "byte_size")
+    return RegionRequest(key, offset, _unsigned(members, "byte_size"))
 
 
 class CudaRegionRequest(NamedTuple):
@@ -57,9 +56,7 @@ def decode_cuda_register_request(body: bytes | memoryview) -> CudaRegionRequest:
     """
     document = json_text.loads(body)
     members: Mapping[str, Any] = document if type(document) is dict else {}
-    if "raw_handle" not in members:
-        raise InvalidArgumentError("Shared memory register request has no 'raw_handle' field")
-    outer = members["raw_handle"]
+    outer = _required(members, "raw_handle")
     encoded = outer.get("b64", json_text.MISSING) if type(outer) is dict else json_text.MISSING
     if type(encoded) is not str:
         raise json_text.access_error("", "b64", encoded, "string")
@@ -71,6 +68,12 @@ def decode_cuda_register_request(body: bytes | memoryview) -> CudaRegionRequest:
     if len(raw_handle) != _CUDA_HANDLE_BYTES:
         raise InvalidArgumentError("'raw_handle' must be a valid base64 encoded cudaIpcMemHandle_t")
     return CudaRegionRequest(raw_handle, device_id, size_bytes)
+
+
+def _required(members: Mapping[str, Any], member: str) -> Any:  # noqa: ANN401 - JSON is anything
+    if member not in members:
+        raise InvalidArgumentError(f"Shared memory register request has no '{member}' field")
+    return members[member]
 
 
 def _unsigned(members: Mapping[str, Any], member: str) -> int:

@@ -5,7 +5,7 @@ from naiad.protocol.rest import documents
 from naiad.protocol.rest.shared_memory import decode_cuda_register_request, decode_register_request
 from naiad.server.http.exchange import JSON, Exchange
 from naiad.shm.cuda import CudaRegions
-from naiad.shm.regions import Regions
+from naiad.shm.regions import Regions, check_name
 from naiad.shm.system import SystemRegions
 
 
@@ -24,6 +24,7 @@ class SharedMemoryHandlers:
     def register(self, exchange: Exchange, region: str) -> None:
         """`POST /v2/systemsharedmemory/region/{region}/register`."""
         self._regions.check_allowed()
+        check_name("system", region)
         self._system_regions.register(region, *decode_register_request(exchange.body))
         exchange.respond(200)
 
@@ -40,6 +41,7 @@ class SharedMemoryHandlers:
     def cuda_register(self, exchange: Exchange, region: str) -> None:
         """`POST /v2/cudasharedmemory/region/{region}/register`."""
         self._regions.check_allowed()
+        check_name("cuda", region)
         self._cuda_regions.register(region, *decode_cuda_register_request(exchange.body))
         exchange.respond(200)
 
