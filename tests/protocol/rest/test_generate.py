@@ -105,12 +105,28 @@ def test_all_other_members_are_parameters() -> None:
             InvalidArgumentError,
             f"Converting keyword: 'parameters': {NO_ID} input 'FIXED' already exists in request",
         ),
+        (
+            b'{"FIXED":[1,2],"FIXED":[1,2]}',
+            InvalidArgumentError,
+            f"{NO_ID} input 'FIXED' already exists in request",
+        ),
+        (
+            b'{"parameters":{"FIXED":[1,2]},"a":1,"a":[1],"FIXED":[1,2]}',
+            InvalidArgumentError,
+            "parameter 'a' has invalid type. It should be either 'int', 'bool', or 'string'.",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_in_tritons_words(body: object, kind: type[NaiadError], text: str) -> None:
     with pytest.raises(kind) as caught:
         decode(body)
     assert str(caught.value) == text
+
+
+def test_an_inputs_name_may_be_a_text_too() -> None:
+    request = decode({"FIXED": [1, 2], "a": "FIXED", "parameters": {"b": 2**64}})
+    assert request.parameters == {"a": "FIXED", "b": 2.0**64}
+    assert [tensor.name for tensor in request.inputs] == ["FIXED"]
 
 
 def test_a_body_that_is_too_large_is_refused() -> None:

@@ -38,7 +38,9 @@ def decode_generate(body: bytes | memoryview, model: ModelMetadata, version: str
             "bytes. Use --http-max-input-size to increase the limit."
         )
     document = json_text.loads(body)
-    if type(document) is not dict:
+    if _may_repeat_inputs(body, model):
+        document = json_text.loads_all_members(body)
+    if not isinstance(document, dict):
         raise InternalError("attempt to get members for non-object")
     reading = _Reading(model, json_text.string(document, "id") if "id" in document else "")
     for key, value in document.items():
@@ -48,6 +50,12 @@ def decode_generate(body: bytes | memoryview, model: ModelMetadata, version: str
             reading.take(key, value)
     inputs = tuple(reading.inputs.values())
     return InferRequest(model.name, inputs, (), version, reading.request_id, reading.parameters)
+
+
+def _may_repeat_inputs(body: bytes | memoryview, model: ModelMetadata) -> bool:
+    """Tell whether an input may be given twice, of which the usual parser would tell the last only."""
+    text = bytes(body)
+    return any(text.count(f'"{tensor.name}"'.encode()) > 1 for tensor in model.inputs)
 
 
 class _Reading:
@@ -62,7 +70,7 @@ class _Reading:
 
     def take_nested(self, members: object) -> None:
         """Take the members of `parameters` as if they stood beside it."""
-        if type(members) is not dict:
+        if not isinstance(members, dict):
             raise InternalError(
                 "Expected JSON object for keyword: 'parameters': attempt to access JSON non-object as object"
             )

@@ -49,6 +49,41 @@ def loads(text: bytes | memoryview) -> Any:  # noqa: ANN401 - JSON is anything
         return _loads_slowly(bytes(text).partition(b"\0")[0].removeprefix(_BYTE_ORDER_MARK))
 
 
+class Members(dict[str, Any]):
+    """A JSON object of which `items` tells every member, a key that is given twice with both its values."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self._pairs = pairs
+
+    def items(self) -> Any:  # noqa: ANN401 - a list where dict has a view
+        """Return all members, in their order."""
+        return self._pairs
+
+
+class _Decoder(rapidjson.Decoder):
+    def start_object(self) -> list[tuple[str, Any]]:
+        return []
+
+    def end_object(self, pairs: list[tuple[str, Any]]) -> Members:
+        return Members(pairs)
+
+
+_all_members = _Decoder(number_mode=_NUMBERS)
+
+
+def loads_all_members(text: bytes | memoryview) -> Any:  # noqa: ANN401 - JSON is anything
+    """Parse a JSON text that `loads` has accepted; objects are `Members`.
+
+    Raises:
+        InvalidArgumentError: it nests deeper than `MAX_DEPTH`.
+    """
+    plain = bytes(text).partition(b"\0")[0].removeprefix(_BYTE_ORDER_MARK)
+    if _depth(plain) > MAX_DEPTH:
+        raise nesting_error()
+    return _all_members(plain)
+
+
 def _loads_slowly(text: bytes) -> Any:  # noqa: ANN401 - JSON is anything
     if _depth(text) > MAX_DEPTH:  # RapidJSON would use up the thread's stack
         raise nesting_error()
