@@ -100,6 +100,13 @@ def test_what_cannot_be_deployed_is_refused_and_leaves_nothing(
     assert files(tmp_path) == []
 
 
+def test_an_onnx_file_is_not_exported_so_how_to_do_that_is_refused(tmp_path: Path) -> None:
+    weights = write_onnx(tmp_path / "best.onnx")
+    with pytest.raises(InvalidArgumentError, match=r"is taken as it is, so it cannot be given imgsz, half: those are"):
+        deploy(weights, "yolo", tmp_path / "models", export=ExportOptions(imgsz=320, half=True))
+    assert files(tmp_path) == ["best.onnx"]
+
+
 def test_a_file_that_is_no_model_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "best.onnx").write_bytes(b"not a model")
     with pytest.raises(NaiadError, match=r"best\.onnx' cannot be deployed: .*Load model from best\.onnx failed"):

@@ -6,7 +6,7 @@ May import `vision`, `repository`, `backends`, `config` and what lies below them
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from naiad.backends.base import BackendSettings, ModelFiles
@@ -65,7 +65,7 @@ def deploy(
         weights: a `.pt` or `.onnx` file; the name of a checkpoint that Ultralytics publishes is downloaded.
         name: the model's name; by default that of the file.
         repository: the folder of models; made when it does not exist.
-        export: how a checkpoint is exported.
+        export: how a checkpoint is exported; an `.onnx` file has been already.
         max_batch_size: most rows in a batch; by default 4, as Triton chooses, or what config.pbtxt says already.
         tensorrt: ask for TensorRT on GPUs, as Ultralytics' guide does.
         on_step: told, in a few words, what is being done; for progress displays.
@@ -79,12 +79,15 @@ def deploy(
     name = suggest_model_name(weights.stem) if name is None else name
     check_model_name(name)
     _check_format(weights)
+    export = export or ExportOptions()
+    if weights.suffix == ".onnx":
+        _check_nothing_to_export(weights, export)
     model_directory = Path(repository) / name
     existing = _existing_config(model_directory)
     with staging_folder(model_directory) as staged:
         version_directory = staged / "1"
         version_directory.mkdir()
-        _place_model(weights, version_directory, export or ExportOptions(), on_step)
+        _place_model(weights, version_directory, export, on_step)
         on_step("Reading the model")
         try:
             fresh = _describe(name, staged, max_batch_size)
@@ -113,6 +116,16 @@ def _check_format(weights: Path) -> None:
             "the model with format=onnx"
         )
     raise InvalidArgumentError(f"'{weights}' is not a model that Naiad knows, expected a .pt or .onnx file")
+
+
+def _check_nothing_to_export(weights: Path, options: ExportOptions) -> None:
+    plain = ExportOptions()
+    given = [row.name for row in fields(options) if getattr(options, row.name) != getattr(plain, row.name)]
+    if given:
+        raise InvalidArgumentError(
+            f"'{weights}' is taken as it is, so it cannot be given {', '.join(given)}: those are for exporting a .pt "
+            "file; deploy that one, or leave them out"
+        )
 
 
 def _existing_config(model_directory: Path) -> ModelConfig | None:
