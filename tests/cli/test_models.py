@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+import os
 
 import pytest
 from click.testing import CliRunner
 
 from naiad.cli import models
 from naiad.cli.main import cli
+from naiad.cli.processes import start_mark
+from naiad.cli.registry import RunningServer, registered
 from naiad.client import Client
+from naiad.errors import UnavailableError
 
 READY: dict[str, object] = {
     "name": "yolo",
@@ -58,6 +62,16 @@ def test_json_is_what_the_server_says(rows: list[dict[str, object]]) -> None:
 @pytest.mark.usefixtures("rows")
 def test_a_server_without_models_says_what_to_do() -> None:
     assert "naiad deploy" in CliRunner().invoke(cli, ["models"]).output
+
+
+@pytest.mark.usefixtures("state")
+def test_where_no_server_answers_those_of_the_user_are_named() -> None:
+    pid, url = os.getpid(), "http://127.0.0.1:8000"
+    here = RunningServer(pid, start_mark(pid), 8000, url, "", repositories=(), since=0, exit_timeout_secs=30)
+    with registered(here):
+        result = CliRunner().invoke(cli, ["models", "--url=http://127.0.0.1:1"])
+    assert isinstance(result.exception, UnavailableError)
+    assert str(result.exception).endswith("or check the URL; of yours, these run: --url http://127.0.0.1:8000")
 
 
 @pytest.mark.parametrize(("arguments", "environment"), [(["--api-key=s3cret"], {}), ([], {"NAIAD_API_KEY": "s3cret"})])

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import json
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from naiad.cli.processes import start_mark
-from naiad.cli.registry import RunningServer, find_server, new_log_file, registered, running_servers
+from naiad.cli.registry import RunningServer, find_server, new_log_file, registered, running_servers, state_directory
 from naiad.errors import UnavailableError
 
 HERE = RunningServer(
@@ -33,6 +34,33 @@ def test_a_process_has_a_mark_while_it_runs_and_none_afterwards() -> None:
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # ended, but not yet waited for
         assert start_mark(process.pid) == ""
     assert start_mark(process.pid) == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other folders")
+@pytest.mark.parametrize(
+    ("environment", "folder"),
+    [
+        ({"XDG_STATE_HOME": "{home}/elsewhere"}, "elsewhere/naiad/servers"),
+        ({"HOME": "{home}"}, ".local/state/naiad/servers"),
+    ],
+)
+def test_state_lies_where_the_system_keeps_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environment: dict[str, str], folder: str
+) -> None:
+    for name in ("NAIAD_STATE_DIR", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value.format(home=tmp_path))
+    assert state_directory() == tmp_path / folder
+    assert (tmp_path / folder).stat().st_mode & 0o777 == 0o700
+
+
+def test_a_server_of_another_version_is_listed_too(state: Path) -> None:
+    with registered(HERE):
+        (file,) = state.glob("*.json")
+        values = json.loads(file.read_text())
+        file.write_text(json.dumps({name: values[name] for name in values if name != "grpc_url"} | {"later": 1}))
+        assert running_servers() == [HERE]
 
 
 @pytest.mark.usefixtures("state")

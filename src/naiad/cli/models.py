@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.text import Text
 
 from naiad.cli.console import Reason, console, print_block, print_reasons, state_text, table
+from naiad.cli.registry import running_servers
 from naiad.client import DEFAULT_URL, Client
+from naiad.errors import UnavailableError
 
 
 @click.command(
@@ -26,10 +28,19 @@ Examples:
 def command(url: str, api_key: str, form: str) -> None:
     """List the models of a running server: versions, states, inputs and outputs. Works with Triton's too."""
     with Client(url, api_key=api_key) as client:
-        if form == "json":
-            click.echo(json.dumps(_rows(client), indent=2))
-        else:
-            print_models(console(), client)
+        try:
+            if form == "json":
+                click.echo(json.dumps(_rows(client), indent=2))
+            else:
+                print_models(console(), client)
+        except UnavailableError as error:
+            raise UnavailableError(f"{error}{_of_yours(url)}") from error
+
+
+def _of_yours(url: str) -> str:
+    """Return where the user's own servers listen, if not at `url`."""
+    others = [server.http_url for server in running_servers() if server.http_url not in ("", url)]
+    return f"; of yours, these run: {', '.join(f'--url {one}' for one in others)}" if others else ""
 
 
 def print_models(out: Console, client: Client) -> None:

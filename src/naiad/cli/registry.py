@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The servers of this user on this machine: one small file for each, written when a server is ready.
 
-The files lie in the user's application folder, or in `NAIAD_STATE_DIR`. A file whose process has gone is stale, and
+The files lie in the user's folder for state, or in `NAIAD_STATE_DIR`. A file whose process has gone is stale, and
 removed by whoever notices. May import `errors`, click and the standard library.
 """
 
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import click
@@ -53,12 +54,19 @@ def state_directory() -> Path:
     Raises:
         UnavailableError: it cannot be made.
     """
-    directory = Path(os.environ.get("NAIAD_STATE_DIR") or Path(click.get_app_dir("naiad")) / "servers")
+    directory = Path(os.environ.get("NAIAD_STATE_DIR") or _default_directory())
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise _unusable(directory, error) from error
     return directory
+
+
+def _default_directory() -> Path:
+    """Return where state goes: on Linux as the XDG Base Directory Specification says, not among what is configured."""
+    if sys.platform == "linux":
+        return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "naiad" / "servers"
+    return Path(click.get_app_dir("naiad")) / "servers"
 
 
 @contextmanager
@@ -125,6 +133,7 @@ def _path(pid: int) -> Path:
 def _read(path: Path) -> RunningServer | None:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return RunningServer(**values | {"repositories": tuple(values["repositories"])})
+        known = {row.name: values[row.name] for row in fields(RunningServer) if row.name in values}
+        return RunningServer(**known | {"repositories": tuple(values["repositories"])})
     except (OSError, ValueError, TypeError, KeyError):
         return None  # gone meanwhile, or not one of ours
