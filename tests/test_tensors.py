@@ -14,7 +14,6 @@ from naiad.tensors import (
     datatype_of,
     decode_bytes,
     encode_bytes,
-    float32_to_bf16,
 )
 
 
@@ -77,16 +76,7 @@ def test_damaged_bytes_are_refused(raw: bytes, text: str) -> None:
     assert str(caught.value) == text
 
 
-@given(st.floats(-(2.0**120), 2.0**120, width=32))
-def test_bf16_rounds_to_the_nearest(value: float) -> None:
-    array = np.array([value], np.float32)
-    bits = int(float32_to_bf16(array)[0])
-    neighbours = np.array([bits, bits ^ 1, bits + 1], np.uint16)
-    distances = np.abs(bf16_to_float32(neighbours).astype(np.float64) - np.float64(array[0]))
-    assert distances[0] == distances.min()
-
-
-def test_bf16_keeps_nan_and_what_it_can_hold_exactly() -> None:
-    exact = np.array([1.0, -2.5, 0.0, np.inf], np.float32)
-    assert bf16_to_float32(float32_to_bf16(exact)).tolist() == exact.tolist()
-    assert np.isnan(bf16_to_float32(float32_to_bf16(np.array([np.nan], np.float32)))).all()
+def test_bf16_widens_exactly() -> None:
+    bits = np.array([0x3F80, 0xC020, 0x0000, 0x7F80], np.uint16)
+    assert bf16_to_float32(bits).tolist() == [1.0, -2.5, 0.0, np.inf]
+    assert np.isnan(bf16_to_float32(np.array([0x7FC0], np.uint16))).all()

@@ -153,10 +153,3 @@ def decode_bytes(buffer: memoryview | bytes, shape: Sequence[int], tensor: str, 
 def bf16_to_float32(array: Array) -> npt.NDArray[np.float32]:
     """Widen raw BF16 bits (`uint16`) to `float32`; exact."""
     return (array.astype(np.uint32) << 16).view(np.float32)
-
-
-def float32_to_bf16(array: Array) -> npt.NDArray[np.uint16]:
-    """Round `float32` to raw BF16 bits (`uint16`), to nearest even; NaN stays NaN."""
-    bits = np.ascontiguousarray(array, dtype=np.float32).view(np.uint32)
-    rounded = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
-    return np.where(np.isnan(array), np.uint16(0x7FC0), rounded).astype(np.uint16)

@@ -9,7 +9,7 @@ May import `errors`, `tensors`, protobuf and what lies beside it.
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from naiad.config.proto import ModelConfig, model_config_pb2
+from naiad.config.proto import ModelConfig, copy_of, model_config_pb2
 from naiad.config.signature import ArtifactSignature, ArtifactTensor
 from naiad.errors import InvalidArgumentError
 from naiad.tensors import DATATYPES
@@ -39,7 +39,7 @@ _RUNTIMES = (
 )
 """In the order in which Triton's core asks (AutoCompleteBackendFields); the first that fits wins."""
 
-_CPU_INSTANCES = {"onnxruntime": 2, "tensorflow": 2}
+CPU_INSTANCES = {"onnxruntime": 2, "tensorflow": 2}
 """Instances of a CPU group whose count isn't given, as in Triton's core; 1 for any other backend."""
 
 
@@ -57,7 +57,7 @@ def infer_backend(config: ModelConfig, filenames: Iterable[str], model_name: str
     Raises:
         InvalidArgumentError: nothing tells the backend (Triton's texts).
     """
-    completed = _copy(config)
+    completed = copy_of(config)
     completed.name = config.name or model_name
     if config.platform == ENSEMBLE_PLATFORM:
         return completed
@@ -129,7 +129,7 @@ def complete_from_signature(
     Raises:
         InvalidArgumentError: the config wants batching and the model file cannot (Triton's text).
     """
-    completed = _copy(config)
+    completed = copy_of(config)
     lists_inputs = bool(config.input or config.batch_input)
     lists_outputs = bool(config.output or config.batch_output)
     if lists_inputs and lists_outputs:
@@ -186,7 +186,7 @@ def complete_defaults(config: ModelConfig, model_name: str, gpus: Sequence[int] 
         model_name: the model's directory.
         gpus: ids of the GPUs that may be used; where there are none, a group of kind AUTO becomes CPU.
     """
-    completed = _copy(config)
+    completed = copy_of(config)
     completed.name = config.name or model_name
     if not config.HasField("version_policy"):
         completed.version_policy.latest.num_versions = 1
@@ -210,12 +210,6 @@ def _complete_instance_groups(config: ModelConfig, gpus: Sequence[int]) -> None:
         if group.kind == _Group.KIND_AUTO:
             group.kind = _Group.KIND_GPU if gpus and set(group.gpus) <= set(gpus) else _Group.KIND_CPU
         if group.count < 1:
-            group.count = _CPU_INSTANCES.get(config.backend, 1) if group.kind == _Group.KIND_CPU else 1
+            group.count = CPU_INSTANCES.get(config.backend, 1) if group.kind == _Group.KIND_CPU else 1
         if group.kind == _Group.KIND_GPU and not group.gpus:
             group.gpus.extend(gpus)
-
-
-def _copy(config: ModelConfig) -> ModelConfig:
-    copy = ModelConfig()
-    copy.CopyFrom(config)
-    return copy

@@ -61,4 +61,11 @@ else:
 
 ModelConfig = model_config_pb2.ModelConfig
 
-__all__ = ["ModelConfig", "model_config_pb2", "service_pb2"]
+__all__ = ["ModelConfig", "copy_of", "model_config_pb2", "service_pb2"]
+
+
+def copy_of(config: ModelConfig) -> ModelConfig:
+    """Return a config that can be changed without changing `config`."""
+    copy = ModelConfig()
+    copy.CopyFrom(config)
+    return copy

@@ -30,3 +30,10 @@ class ArtifactSignature:
     def can_batch(self) -> bool:
         """Whether the first dimension of every input and output varies, which is when Triton takes it for a batch."""
         return all(tensor.dims[:1] == (-1,) for tensor in (*self.inputs, *self.outputs))
+
+
+def dims_fit(dims: tuple[int, ...], expected: tuple[int, ...]) -> bool:
+    """Tell whether two shapes agree; -1 in either stands for any size."""
+    return len(dims) == len(expected) and all(
+        -1 in pair or pair[0] == pair[1] for pair in zip(dims, expected, strict=True)
+    )

@@ -15,12 +15,11 @@ from naiad.config import pbtxt
 from naiad.config.proto import ModelConfig
 from naiad.deployment import description
 from naiad.deployment.export import ExportOptions, export_onnx, fetch_weights
-from naiad.deployment.names import check_model_name, suggest_model_name
+from naiad.deployment.names import MODEL_FILENAME, check_model_name, suggest_model_name
 from naiad.deployment.writer import publish_version, replace_text, staging_folder
 from naiad.errors import InvalidArgumentError, NaiadError, NotFoundError, UnsupportedError
+from naiad.repository.scan import CONFIG_FILENAME
 
-MODEL_FILE = "model.onnx"
-CONFIG_FILE = "config.pbtxt"
 DEFAULT_MAX_BATCH_SIZE = 4
 """Of a model with a batch dimension: what Triton's ONNX Runtime backend chooses itself."""
 
@@ -92,7 +91,7 @@ def deploy(
         try:
             fresh = _describe(name, staged, max_batch_size)
         except NaiadError as error:
-            reason = str(error).replace(f"{staged.name}/1/{MODEL_FILE}", weights.name)
+            reason = str(error).replace(f"{staged.name}/1/{MODEL_FILENAME}", weights.name)
             raise type(error)(f"'{weights}' cannot be deployed: {reason}") from error
         config = fresh if existing is None else description.next_config(existing, fresh)
         if max_batch_size and config.max_batch_size:
@@ -101,9 +100,9 @@ def deploy(
             description.add_tensorrt(config, f"/models/{name}/1")
         on_step("Writing the repository")
         if config != existing:
-            replace_text(model_directory / CONFIG_FILE, pbtxt.dump(config))
+            replace_text(model_directory / CONFIG_FILENAME, pbtxt.dump(config))
         version = publish_version(version_directory, model_directory)
-    return Deployment(name, version, model_directory / str(version) / MODEL_FILE, config)
+    return Deployment(name, version, model_directory / str(version) / MODEL_FILENAME, config)
 
 
 def _check_format(weights: Path) -> None:
@@ -129,13 +128,13 @@ def _check_nothing_to_export(weights: Path, options: ExportOptions) -> None:
 
 
 def _existing_config(model_directory: Path) -> ModelConfig | None:
-    path = model_directory / CONFIG_FILE
+    path = model_directory / CONFIG_FILENAME
     return pbtxt.parse(path.read_text(encoding="utf-8"), str(path)) if path.is_file() else None
 
 
 def _place_model(weights: Path, folder: Path, options: ExportOptions, on_step: Callable[[str], object]) -> None:
     """Put the ONNX file into `folder`, exporting the checkpoint if it is one."""
-    target = folder / MODEL_FILE
+    target = folder / MODEL_FILENAME
     if weights.suffix == ".onnx":
         if not weights.is_file():
             raise NotFoundError(f"'{weights}' does not exist, expected an .onnx file; check the path")
@@ -161,7 +160,7 @@ def _copy_external_data(weights: Path, folder: Path) -> None:
 def _describe(name: str, directory: Path, max_batch_size: int | None) -> ModelConfig:
     """Read the model in `directory`/1 with its runtime, and say in a config what it is."""
     settings = BackendSettings(options={"default-max-batch-size": str(max_batch_size or DEFAULT_MAX_BATCH_SIZE)})
-    bare = ModelConfig(name=name, backend="onnxruntime", default_model_filename=MODEL_FILE)
+    bare = ModelConfig(name=name, backend="onnxruntime", default_model_filename=MODEL_FILENAME)
     model = backend_for("onnxruntime").open(ModelFiles(directory, directory / "1"), bare, settings)
     try:
         config = description.first_config(name, model.complete(bare), model.metadata)

@@ -8,9 +8,9 @@ import ast
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-from naiad.config.proto import ModelConfig, model_config_pb2
+from naiad.config.proto import ModelConfig, copy_of, model_config_pb2
 from naiad.errors import InvalidArgumentError
-from naiad.vision.metadata import METADATA_PARAMETER, read_metadata, to_literal
+from naiad.vision.metadata import METADATA_PARAMETER, metadata_text, read_metadata, to_literal
 
 Tensor = TypeVar("Tensor", "model_config_pb2.ModelInput", "model_config_pb2.ModelOutput")
 
@@ -52,8 +52,7 @@ def next_config(existing: ModelConfig, fresh: ModelConfig) -> ModelConfig:
         existing: what the model's config.pbtxt says now.
         fresh: what `first_config` makes of the new artifact.
     """
-    merged = ModelConfig()
-    merged.CopyFrom(existing)
+    merged = copy_of(existing)
     merged.name = fresh.name
     if (existing.max_batch_size > 0) != (fresh.max_batch_size > 0):
         merged.max_batch_size = fresh.max_batch_size
@@ -66,8 +65,8 @@ def next_config(existing: ModelConfig, fresh: ModelConfig) -> ModelConfig:
     merged.ClearField("output")
     merged.input.extend(inputs)
     merged.output.extend(outputs)
-    metadata = _metadata(fresh)
-    if metadata and not _same_metadata(metadata, _metadata(existing)):
+    metadata = metadata_text(fresh)
+    if metadata and not _same_metadata(metadata, metadata_text(existing) or ""):
         merged.parameters[METADATA_PARAMETER].string_value = metadata
     return merged
 
@@ -86,7 +85,7 @@ def add_tensorrt(config: ModelConfig, cache_path: str) -> None:
 
 def task(config: ModelConfig) -> str:
     """Return the YOLO task that the config's metadata names; empty where they name none."""
-    return str((_parsed(_metadata(config)) or {}).get("task", ""))
+    return str((_parsed(metadata_text(config) or "") or {}).get("task", ""))
 
 
 def check_max_batch_size(config: ModelConfig, wanted: int | None) -> None:
@@ -123,11 +122,6 @@ def _updated(fresh: Tensor, existing: Iterable[Tensor]) -> Tensor:
         tensor.data_type = fresh.data_type
         tensor.dims[:] = fresh.dims
     return tensor
-
-
-def _metadata(config: ModelConfig) -> str:
-    # Looking a key up with [] would add it: the map is protobuf's.
-    return config.parameters[METADATA_PARAMETER].string_value if METADATA_PARAMETER in config.parameters else ""
 
 
 def _same_metadata(left: str, right: str) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which names a deployed model may have: those that a folder, a URL and Ultralytics' client all take.
+"""Names of what is deployed: of a model, those that a folder, a URL and Ultralytics' client all take; of its file.
 
 May import `vision` and what lies below it.
 """
@@ -8,6 +8,9 @@ import re
 
 from naiad.errors import InvalidArgumentError
 from naiad.vision.metadata import client_mistakes_for_file
+
+MODEL_FILENAME = "model.onnx"
+"""What the server looks for in a version, where the config names nothing else."""
 
 _ALLOWED = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _RESERVED = frozenset({"stats"})

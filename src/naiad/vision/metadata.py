@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import singledispatch
 from types import NoneType
 
-from naiad.config.proto import ModelConfig
+from naiad.config.proto import ModelConfig, copy_of
 
 METADATA_PARAMETER = "metadata"
 """The key in `parameters` under which the Ultralytics client looks."""
@@ -68,6 +68,12 @@ def to_literal(metadata: Mapping[str, object]) -> str:
     return _literal(metadata)
 
 
+def metadata_text(config: ModelConfig) -> str | None:
+    """Return the literal in `parameters.metadata`; None where the config has none."""
+    # Looking a key up with [] would add it: the map is protobuf's.
+    return config.parameters[METADATA_PARAMETER].string_value if METADATA_PARAMETER in config.parameters else None
+
+
 def inject_metadata(config: ModelConfig, artifact_metadata: Mapping[str, str]) -> ModelConfig:
     """Return `config` with the artifact's metadata in `parameters.metadata`, unless the user wrote some.
 
@@ -78,8 +84,7 @@ def inject_metadata(config: ModelConfig, artifact_metadata: Mapping[str, str]) -
     metadata = read_metadata(artifact_metadata)
     if metadata is None:
         return config
-    completed = ModelConfig()
-    completed.CopyFrom(config)
+    completed = copy_of(config)
     completed.parameters[METADATA_PARAMETER].string_value = to_literal(metadata)
     return completed
 

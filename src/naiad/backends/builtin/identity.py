@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from naiad.backends.base import ModelInstance, Placement
-from naiad.config.proto import ModelConfig, model_config_pb2
+from naiad.config.proto import ModelConfig, copy_of, model_config_pb2
 from naiad.errors import InternalError, InvalidArgumentError
 from naiad.tensors import Array
 
@@ -37,9 +37,7 @@ class IdentityModel:
                 f"inputs and of the same datatypes, got inputs {_described(config.input)} and outputs "
                 f"{_described(config.output)}; mend them in config.pbtxt"
             )
-        completed = ModelConfig()
-        completed.CopyFrom(config)
-        return completed
+        return copy_of(config)
 
     def create_instance(self, config: ModelConfig, placement: Placement) -> ModelInstance:
         """Make an instance; all are the same."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from naiad.backends.base import ModelRequest, Placement, RespondingInstance
-from naiad.config.proto import ModelConfig, model_config_pb2
+from naiad.config.proto import ModelConfig, copy_of, model_config_pb2
 from naiad.errors import InvalidArgumentError
 
 
@@ -27,8 +27,7 @@ class ParametersModel:
         Raises:
             InvalidArgumentError: an output is not of strings, or of another shape than one element.
         """
-        completed = ModelConfig()
-        completed.CopyFrom(config)
+        completed = copy_of(config)
         if not completed.input:
             completed.input.add(name="INPUT0", data_type=model_config_pb2.TYPE_STRING, dims=[1], optional=True)
         if not completed.output:

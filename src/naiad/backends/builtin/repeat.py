@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from naiad.backends.base import ModelRequest, Placement, RespondingInstance
-from naiad.config.proto import ModelConfig, model_config_pb2
+from naiad.config.proto import ModelConfig, copy_of, model_config_pb2
 from naiad.errors import InternalError, InvalidArgumentError
 
 _INT32, _UINT32 = model_config_pb2.TYPE_INT32, model_config_pb2.TYPE_UINT32
@@ -45,8 +45,7 @@ class RepeatModel:
         Raises:
             InvalidArgumentError: it says otherwise.
         """
-        completed = ModelConfig()
-        completed.CopyFrom(config)
+        completed = copy_of(config)
         if not completed.input:
             for name, data_type, dim in _INPUTS:
                 completed.input.add(name=name, data_type=data_type, dims=[dim])

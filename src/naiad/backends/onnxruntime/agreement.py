@@ -7,7 +7,7 @@ Pure functions. May import `config`, `errors`, `tensors`.
 from collections.abc import Iterable, Sequence
 
 from naiad.config.proto import ModelConfig, model_config_pb2
-from naiad.config.signature import ArtifactSignature, ArtifactTensor
+from naiad.config.signature import ArtifactSignature, ArtifactTensor, dims_fit
 from naiad.errors import InvalidArgumentError
 from naiad.tensors import BY_CONFIG_NAME, DATATYPES
 
@@ -86,24 +86,18 @@ def _check_dims(dims: tuple[int, ...], tensor: ArtifactTensor, max_batch_size: i
                 "export the model with a dynamic batch dimension"
             )
         complete = (-1, *dims)
-        if not _fits(complete, tensor.dims):
+        if not dims_fit(complete, tensor.dims):
             raise InvalidArgumentError(
                 f"{where}the model expects {len(tensor.dims)} dimensions (shape {shape}) but the model configuration "
                 f"specifies {len(complete)} dimensions (an initial batch dimension because max_batch_size > 0 followed "
                 f"by the explicit tensor shape, making complete shape {_shape(complete)}); "
                 f"write {_to_write(tensor.dims[1:])}, {_OR_LEAVE_OUT}"
             )
-    elif not _fits(dims, tensor.dims) and not _is_scalar(dims, tensor):
+    elif not dims_fit(dims, tensor.dims) and not _is_scalar(dims, tensor):
         raise InvalidArgumentError(
             f"{where}the model expects {len(tensor.dims)} dimensions (shape {shape}) but the model configuration "
             f"specifies {len(dims)} dimensions (shape {_shape(dims)}); write {_to_write(tensor.dims)}, {_OR_LEAVE_OUT}"
         )
-
-
-def _fits(dims: tuple[int, ...], expected: tuple[int, ...]) -> bool:
-    return len(dims) == len(expected) and all(
-        -1 in pair or pair[0] == pair[1] for pair in zip(dims, expected, strict=True)
-    )
 
 
 def _is_scalar(dims: tuple[int, ...], tensor: ArtifactTensor) -> bool:

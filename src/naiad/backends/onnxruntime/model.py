@@ -22,7 +22,7 @@ from naiad.backends.onnxruntime.session_plan import (
 )
 from naiad.backends.onnxruntime.signature import artifact_tensor, signature_of
 from naiad.config.completion import complete_from_signature
-from naiad.config.proto import ModelConfig, model_config_pb2
+from naiad.config.proto import ModelConfig, copy_of, model_config_pb2
 from naiad.errors import UnavailableError
 
 _log = logging.getLogger(__name__)
@@ -69,8 +69,7 @@ class OnnxModel:
         Raises:
             InvalidArgumentError: the config contradicts the graph (texts of Triton's onnxruntime_backend).
         """
-        completed = ModelConfig()
-        completed.CopyFrom(config)
+        completed = copy_of(config)
         if self._settings.auto_complete:
             completed = complete_from_signature(completed, self._signature, self._default_max_batch_size(), self._name)
         check_agreement(completed, self._signature, self._name, self._overridable)

@@ -13,11 +13,11 @@ from naiad.backends.base import Placement
 from naiad.backends.onnxruntime.parameters import choice, string_parameters, switch, whole_number
 from naiad.backends.onnxruntime.providers import CUDA, Provider, choose_providers
 from naiad.backends.threads import intra_op_threads
+from naiad.config.completion import CPU_INSTANCES
 from naiad.config.proto import ModelConfig, model_config_pb2
 from naiad.errors import InvalidArgumentError
 
-DEFAULT_CPU_INSTANCES = 2
-"""Instances of a model on CPU whose config does not say (Triton's onnxruntime_backend)."""
+_DEFAULT_CPU_INSTANCES = CPU_INSTANCES["onnxruntime"]
 
 SHRINK_KEY = "memory.enable_memory_arena_shrinkage"
 """The parameter that is an option of each run, not of the session; "cpu:0;gpu:0" names the arenas."""
@@ -120,7 +120,7 @@ def instance_count(config: ModelConfig) -> int:
     """
     groups = [group for group in config.instance_group if group.kind != _Group.KIND_GPU]
     if not config.instance_group:
-        return DEFAULT_CPU_INSTANCES
+        return _DEFAULT_CPU_INSTANCES
     return sum(_count(group) for group in groups or config.instance_group)
 
 
@@ -134,7 +134,7 @@ def _thread_count(key: str, parameters: Mapping[str, str], default: int) -> int:
 
 
 def _count(group: model_config_pb2.ModelInstanceGroup) -> int:
-    return group.count or (DEFAULT_CPU_INSTANCES if group.kind in (_Group.KIND_AUTO, _Group.KIND_CPU) else 1)
+    return group.count or (_DEFAULT_CPU_INSTANCES if group.kind in (_Group.KIND_AUTO, _Group.KIND_CPU) else 1)
 
 
 def _optimization(config: ModelConfig) -> str:

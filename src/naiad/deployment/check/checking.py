@@ -33,6 +33,7 @@ from naiad.deployment.check.report import CheckedModel, Report, ServedVersion
 from naiad.deployment.check.subject import Artifact, Subject, bare_config
 from naiad.deployment.check.ultralytics import check_for_ultralytics
 from naiad.deployment.check.ultralytics_metadata import metadata_values
+from naiad.deployment.names import MODEL_FILENAME
 from naiad.engine.model import Model
 from naiad.errors import NaiadError
 from naiad.repository.loading import Loader, ModelDefinition, no_versions, read_labels
@@ -40,7 +41,6 @@ from naiad.repository.scan import CONFIG_FILENAME, FoundModel, FoundVersion, che
 from naiad.vision.metadata import inject_metadata
 
 _ONNX_BACKEND = "onnxruntime"
-_ONNX_FILE = "model.onnx"
 _SEVERITIES = list(Severity)
 
 _log = logging.getLogger(__name__)
@@ -113,7 +113,9 @@ class _ModelCheck:
         except NaiadError as error:
             if self._config_is_text():
                 # No backend fits the files, which is a matter of the files most of the time.
-                files = (check_model_file(self._found, version, _ONNX_FILE) for version in self._found.versions[-1:])
+                files = (
+                    check_model_file(self._found, version, MODEL_FILENAME) for version in self._found.versions[-1:]
+                )
                 self._explain(error, "backend", self._config_path, chain(self._layout, *files))
             else:
                 self._add((_refusal("config-syntax", self._config_path, str(error)),))
@@ -153,7 +155,7 @@ class _ModelCheck:
         """Open a version and complete the config from it; `told` are problems that need not be told again."""
         subject = Subject(definition, version)
         if definition.config.backend == _ONNX_BACKEND:
-            filename = definition.config.default_model_filename or _ONNX_FILE
+            filename = definition.config.default_model_filename or MODEL_FILENAME
             foreign = tuple(check_model_file(self._found, version, filename))
             if foreign:
                 self._add(foreign)

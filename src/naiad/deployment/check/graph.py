@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Sequence
 
 from naiad.config.proto import model_config_pb2
-from naiad.config.signature import ArtifactTensor
+from naiad.config.signature import ArtifactTensor, dims_fit
 from naiad.deployment.check.findings import Finding, Severity
 from naiad.deployment.check.subject import Artifact, Subject, Tensor, model_dims, shown, tensor_text
 from naiad.tensors import DATATYPES
@@ -97,7 +97,7 @@ def _compare(subject: Subject, kind: str, place: str, item: Tensor, tensor: Arti
         )
     dims = model_dims(item)
     own = tensor.dims[1:] if _batches(subject) else tensor.dims
-    if not _fits(dims, own) and not (not own and set(dims) == {1}):
+    if not dims_fit(dims, own) and not (not own and set(dims) == {1}):
         yield subject.finding(
             "graph-dims",
             Severity.ERROR,
@@ -113,9 +113,9 @@ def _compare(subject: Subject, kind: str, place: str, item: Tensor, tensor: Arti
 
 def _why(dims: tuple[int, ...], tensor: ArtifactTensor, batching: bool) -> str:
     """Return the usual mistake behind wrong dims, in words; empty for an unusual one."""
-    if batching and len(dims) == len(tensor.dims) and _fits(dims[1:], tensor.dims[1:]):
+    if batching and len(dims) == len(tensor.dims) and dims_fit(dims[1:], tensor.dims[1:]):
         return ": they begin with the batch dimension, which max_batch_size > 0 adds itself"
-    if not batching and len(dims) + 1 == len(tensor.dims) and _fits(dims, tensor.dims[1:]):
+    if not batching and len(dims) + 1 == len(tensor.dims) and dims_fit(dims, tensor.dims[1:]):
         return ": the batch dimension is missing, which belongs to them while max_batch_size is 0"
     return ""
 
@@ -142,12 +142,6 @@ def _missing_inputs(subject: Subject, artifact: Artifact) -> Iterator[Finding]:
 
 def _batches(subject: Subject) -> bool:
     return subject.written.max_batch_size > 0
-
-
-def _fits(dims: tuple[int, ...], expected: tuple[int, ...]) -> bool:
-    return len(dims) == len(expected) and all(
-        -1 in pair or pair[0] == pair[1] for pair in zip(dims, expected, strict=True)
-    )
 
 
 def _all(artifact: Artifact) -> tuple[ArtifactTensor, ...]:

@@ -11,10 +11,9 @@ from pathlib import Path
 from naiad.config.problems import Problem
 from naiad.deployment.check.contents import foreign_content
 from naiad.deployment.check.findings import Finding, Severity, command
-from naiad.deployment.names import suggest_model_name
+from naiad.deployment.names import MODEL_FILENAME, suggest_model_name
 from naiad.repository.scan import CONFIG_FILENAME, FoundModel, FoundVersion, examine
 
-_DEFAULT_FILE = "model.onnx"
 _ONNX = ".onnx"
 _OTHER_WEIGHTS = (".pt", ".pth", ".engine", ".plan", ".torchscript", ".xml", ".tflite", ".pb")
 _WEIGHTS = (_ONNX, *_OTHER_WEIGHTS)
@@ -33,7 +32,7 @@ def check_root(repository: Path) -> Iterator[Finding]:
                 expected="models in directories of their own",
                 got=name,
                 fix=command("naiad", "deploy", repository / name, "--name", model, "--repository", repository),
-                corrected=str(repository / model / "1" / _DEFAULT_FILE),
+                corrected=str(repository / model / "1" / MODEL_FILENAME),
             )
 
 
@@ -73,10 +72,10 @@ def check_layout(found: FoundModel) -> Iterator[Finding]:
             Severity.ERROR,
             found.directory,
             "the model has no version directory",
-            expected=f"1/{_DEFAULT_FILE}",
+            expected=f"1/{MODEL_FILENAME}",
             got=", ".join(found.filenames) or "an empty directory",
             fix=_deploy("WEIGHTS", found),
-            corrected=str(found.directory / "1" / _DEFAULT_FILE),
+            corrected=str(found.directory / "1" / MODEL_FILENAME),
         )
 
 
@@ -99,7 +98,7 @@ def check_model_file(found: FoundModel, version: FoundVersion, filename: str) ->
     """Yield what is wrong with the ONNX file of a version, which should be called `filename`."""
     path = version.directory / filename
     if path.is_dir():
-        path /= _DEFAULT_FILE  # a model with external data
+        path /= MODEL_FILENAME  # a model with external data
     if path.is_file():
         yield from _check_content(found, path)
         return
@@ -144,10 +143,10 @@ def check_format(found: FoundModel, version: FoundVersion) -> Iterator[Finding]:
             Severity.ERROR,
             file,
             f"'{file.suffix}' files are not served in this version of Naiad",
-            expected=_DEFAULT_FILE,
+            expected=MODEL_FILENAME,
             got=f"{name}, {content.what}" if content else name,
             fix=f"export the model to ONNX, {_deploy(weights, found)}",
-            corrected=str(version.directory / _DEFAULT_FILE),
+            corrected=str(version.directory / MODEL_FILENAME),
         )
 
 
@@ -187,7 +186,7 @@ def _check_loose_files(found: FoundModel) -> Iterator[Finding]:
     severity = Severity.WARNING if found.versions else Severity.ERROR
     for name in _weights(found.filenames):
         suffix = Path(name).suffix
-        target = found.directory / str(_next_version(found)) / (_DEFAULT_FILE if suffix == _ONNX else f"model{suffix}")
+        target = found.directory / str(_next_version(found)) / (MODEL_FILENAME if suffix == _ONNX else f"model{suffix}")
         if suffix == _ONNX:
             move = shlex.join(["mv", str(found.directory / name), str(target)])
             fix = f"{command('mkdir', '-p', target.parent)} && {move}"
@@ -201,7 +200,7 @@ def _check_loose_files(found: FoundModel) -> Iterator[Finding]:
             expected=str(target.relative_to(found.directory.parent)),
             got=f"{found.name}/{name}",
             fix=fix,
-            corrected=str(target if suffix == _ONNX else target.with_name(_DEFAULT_FILE)),
+            corrected=str(target if suffix == _ONNX else target.with_name(MODEL_FILENAME)),
         )
 
 

@@ -23,12 +23,6 @@ class Reading(NamedTuple):
     reason: str = ""
 
 
-def text_of(config: ModelConfig) -> str | None:
-    """Return the metadata's text; None where the config has none."""
-    # Looking a key up with [] would add it: the map is protobuf's.
-    return config.parameters[METADATA_PARAMETER].string_value if METADATA_PARAMETER in config.parameters else None
-
-
 def read(text: str) -> Reading:
     """Read a metadata text as the client does, with `ast.literal_eval`; where it fails, try it as JSON."""
     try:

@@ -13,7 +13,7 @@ from naiad.deployment.check.findings import Finding, Severity, command
 from naiad.deployment.check.subject import Subject, Tensor, model_dims, shown, tensor_text
 from naiad.deployment.check.ultralytics_metadata import artifact_metadata, check_metadata, metadata_values
 from naiad.deployment.names import suggest_model_name
-from naiad.vision.metadata import client_mistakes_for_file
+from naiad.vision.metadata import client_mistakes_for_file, metadata_text
 
 _SENDABLE = ("TYPE_FP32", "TYPE_FP16", "TYPE_UINT8")
 _INPUT, _OUTPUT = "images", "output0"
@@ -35,7 +35,7 @@ def check_for_ultralytics(subject: Subject) -> Iterator[Finding]:
 
 def _is_of_ultralytics(subject: Subject) -> bool:
     """Tell an Ultralytics export by its metadata, else by the names that its exporter gives."""
-    if artifact_metadata(subject) is not None or metadata.text_of(subject.written) is not None:
+    if artifact_metadata(subject) is not None or metadata_text(subject.written) is not None:
         return True
     if subject.artifact is None:
         return False

@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from naiad.deployment.check import metadata
 from naiad.deployment.check.findings import Finding, Severity
 from naiad.deployment.check.subject import Subject
-from naiad.vision.metadata import METADATA_PARAMETER, read_metadata
+from naiad.vision.metadata import METADATA_PARAMETER, metadata_text, read_metadata
 
 _SERVER_READS_IT = "take the parameter away: the server reads the metadata from the model file"
 
 
 def check_metadata(subject: Subject) -> Iterator[Finding]:
     """Yield what is wrong with the metadata of an Ultralytics export, wherever they come from."""
-    written = metadata.text_of(subject.written)
+    written = metadata_text(subject.written)
     if written is not None:
         yield from _check_text(subject, written)
     values = metadata_values(subject)
@@ -28,7 +28,7 @@ def check_metadata(subject: Subject) -> Iterator[Finding]:
 
 def metadata_values(subject: Subject) -> Mapping[str, object] | None:
     """Return the metadata that the client is told, its values read; None where there is none that can be read."""
-    text = metadata.text_of(subject.written)
+    text = metadata_text(subject.written)
     if text is None:
         return artifact_metadata(subject)
     reading = metadata.read(text)

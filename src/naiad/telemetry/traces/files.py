@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from naiad.telemetry.traces.trace import REQUEST_START, Series, TensorNote, Trace
-from naiad.tensors import Array
+from naiad.tensors import Array, bf16_to_float32
 
 
 class TraceFiles:
@@ -133,7 +133,7 @@ def _json(value: object) -> str:
 def shown(array: Array, datatype: str) -> str:
     """Return a tensor's elements as Triton shows them: separated by commas, floats with six digits, strings quoted."""
     if datatype == "BF16":
-        array = (array.astype("<u4") << 16).view("<f4")
+        array = bf16_to_float32(array)
     return ",".join(map(_shown_as(datatype), array.ravel().tolist()))
 
 
