@@ -135,6 +135,22 @@ def test_nothing_is_read_while_too_much_waits_for_a_client_that_does_not_read(sm
     assert len(transport.written) - before > 18_000
 
 
+def test_nothing_is_read_while_the_transport_holds_too_much(small_and_fast: Port) -> None:
+    """Heads and trailers go past all windows: calls that fail would fill the transport as long as one sends them."""
+    connection, transport = small_and_fast.connect()
+    say(connection, GREETING)
+    transport.unsent_bytes = 9_990
+    connection.pause_writing()
+    say(connection, ask(1, 0))
+    assert transport.reads
+    transport.unsent_bytes = 10_001
+    say(connection, ask(3, 0))
+    assert not transport.reads
+    transport.unsent_bytes = 0
+    connection.resume_writing()
+    assert transport.reads
+
+
 def test_a_client_that_takes_nothing_is_cut_and_one_that_takes_little_is_not(small_and_fast: Port) -> None:
     connection, transport = small_and_fast.connect()
     say(connection, GREETING + frames.SETTINGS_ACK)

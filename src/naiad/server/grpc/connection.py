@@ -213,7 +213,8 @@ class GrpcConnection(asyncio.BufferedProtocol):
 
     def _regulate_reading(self) -> None:
         """Read nothing while too much waits for a client that doesn't read."""
-        waiting = sum(stream.waiting_bytes for stream in self.http2.streams.values())
+        waiting = self._transport.get_write_buffer_size()
+        waiting += sum(stream.waiting_bytes for stream in self.http2.streams.values())
         too_much = self._write_paused and waiting > self._state.settings.paused_bytes
         if too_much is self._reading_paused:
             return
