@@ -99,7 +99,8 @@ def test_who_has_gone_gets_nothing(slow_work: SlowWork) -> None:
         answers, others = Answers(), Answers()
         gone, stays = Exchange(answers, HEAD, b""), Exchange(others, HEAD, b"")
         gone.cancel()
-        slow_work.run(gone, lambda: None, lambda _: answers.given.append((0, b"called")))
+        given = answers.given
+        slow_work.run(gone, lambda: given.append((0, b"worked")), lambda _: given.append((0, b"called")))
         for _ in range(2):  # the pool's two threads have both been through
             slow_work.run(stays, lambda: None, lambda _: stays.respond(200))
         await asyncio.wait_for(others.came.wait(), 5)

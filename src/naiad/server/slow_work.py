@@ -25,13 +25,15 @@ class SlowWork:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="naiad-slow-work")
 
     def run(self, asker: Asker, work: Callable[[], T], then: Callable[[T], None]) -> None:
-        """Call `work` in a thread, then `then` with its result on the loop, if the client is still there.
+        """Call `work` in a thread, then `then` with its result on the loop, if somebody still waits for the answer.
 
         What either raises becomes the asker's answer.
         """
         loop = asyncio.get_running_loop()
 
         def step() -> None:
+            if not asker.waiting:
+                return  # what clients that come and go leave behind must not keep others waiting
             try:
                 finish = partial(then, work())
             except BaseException as error:  # noqa: BLE001 - raised again on the loop, within `Asker.run`
