@@ -43,6 +43,19 @@ def test_room_grows_but_never_beyond_the_expected_end() -> None:
     assert buffer.finish()[64 * mib] == ord("x")
 
 
+def test_a_body_of_which_little_has_come_reserves_little() -> None:
+    """Address space is cheap, but the mappings of a process are counted: 45 connections full of calls used them up."""
+    mib = 1024 * 1024
+    buffer = BodyBuffer(BodyBudget(), 160 * mib, here_bytes=1000)
+    sizes = []
+    while buffer.length < 160 * mib:
+        sizes.append(len(buffer.room()))
+        buffer.advance(sizes[-1])
+    assert sizes == [64 * 1024, 64 * mib - 64 * 1024, 64 * mib, 32 * mib]
+    assert len(BodyBuffer(BodyBudget(), 160 * mib, here_bytes=16 * 1024).room()) == 64 * mib
+    assert len(BodyBuffer(BodyBudget(), 100, here_bytes=1).room()) == 100
+
+
 def test_budget_counts_until_the_last_view_is_gone() -> None:
     budget = BodyBudget(1000)
     buffer = BodyBuffer(budget, None)

@@ -15,7 +15,9 @@ from naiad.errors import UnavailableError
 from naiad.protocol.http1.head import HttpError
 
 _FIRST_BLOCK_BYTES = 64 * 1024 * 1024  # address space; moving so much later would hold up the event loop for 20 ms
-_FIRST_CHUNKED_BLOCK_BYTES = 64 * 1024
+_SMALL_BLOCK_BYTES = 64 * 1024
+_HERE_BYTES = 16 * 1024
+"""With so much of it here, a body is believed to be as long as it says."""
 _ALIGNMENT_BYTES = 64
 
 
@@ -91,18 +93,21 @@ class BodyBuffer:
 
     A body of known length (`expected_bytes`) is received right here, through `room` and `advance`. Its byte number
     `align_at` (the first one behind the JSON part) lies on a multiple of 64, so that a tensor that starts there can be
-    used in place. Exactly one of `finish` and `discard` ends the use of the object.
+    used in place. Address space for a long one is taken at once only if `here_bytes`, to be appended next, show that it
+    comes: a process has 65,530 mappings. Exactly one of `finish` and `discard` ends the use of the object.
     """
 
     __slots__ = ("_align_at", "_array", "_budget", "_expected_bytes", "_view", "length")
 
-    def __init__(self, budget: BodyBudget, expected_bytes: int | None, align_at: int = 0) -> None:
+    def __init__(
+        self, budget: BodyBudget, expected_bytes: int | None, align_at: int = 0, here_bytes: int = _HERE_BYTES
+    ) -> None:
         self.length = 0
         self._budget = budget
         self._expected_bytes = expected_bytes
         self._align_at = align_at
-        first = _FIRST_CHUNKED_BLOCK_BYTES if expected_bytes is None else min(expected_bytes, _FIRST_BLOCK_BYTES)
-        self._array, self._view = _allocate(first, align_at)
+        first = _SMALL_BLOCK_BYTES if expected_bytes is None or here_bytes < _HERE_BYTES else _FIRST_BLOCK_BYTES
+        self._array, self._view = _allocate(first if expected_bytes is None else min(first, expected_bytes), align_at)
 
     def room(self) -> memoryview:
         """Return where the next bytes go: at least one byte, and none behind the expected end."""
@@ -146,7 +151,7 @@ class BodyBuffer:
     def _grow(self, least_bytes: int) -> None:
         capacity = max(least_bytes, 2 * len(self._view))
         if self._expected_bytes is not None:
-            capacity = min(capacity, self._expected_bytes)
+            capacity = min(max(capacity, _FIRST_BLOCK_BYTES), self._expected_bytes)
         array, view = _allocate(capacity, self._align_at)
         view[: self.length] = self._view[: self.length]
         self._array, self._view = array, view

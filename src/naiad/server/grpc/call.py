@@ -263,7 +263,7 @@ class Call(Asker):
             )
         budget.admit(size_bytes)
         self.receiving_since_ns = time.monotonic_ns()
-        return BodyBuffer(budget, size_bytes, first_tensor_at(beginning))
+        return BodyBuffer(budget, size_bytes, first_tensor_at(beginning), len(beginning))
 
     def _on_message(self, message: Message) -> None:
         handler = self._handler
