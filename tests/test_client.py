@@ -179,6 +179,25 @@ def test_an_error_without_a_readable_body_still_tells_the_status(stub: Stub, cli
         client.server_metadata()
 
 
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        (Reply(400, b"this port speaks gRPC"), "the server answered HTTP 400: this port speaks gRPC"),
+        (Reply(502, b"<html>Bad Gateway</html>"), "the server answered HTTP 502 without saying why; check the URL"),
+        (
+            Reply(405, b'{"error":"Method Not Allowed"}'),
+            "{url} answers: Method Not Allowed; check the URL, expected that",
+        ),
+        (Reply(200, b"<html>It works!</html>"), "what answers at {url} gives no JSON; check the URL"),
+    ],
+)
+def test_what_is_no_server_of_models_is_told_from_one(stub: Stub, client: Client, reply: Reply, told: str) -> None:
+    stub.reply = lambda _: reply
+    with pytest.raises(NaiadError) as caught:
+        client.index()
+    assert str(caught.value).startswith(told.format(url=client.url))
+
+
 def test_questions_go_to_the_documented_paths(stub: Stub, client: Client) -> None:
     stub.answer_json({"model_stats": [{"name": "m"}]})
     client.model_metadata("a b", "2")

@@ -33,6 +33,11 @@ _ERRORS: Mapping[int, type[NaiadError]] = {
     kind.http_status: kind
     for kind in (InternalError, InvalidArgumentError, NotFoundError, UnavailableError, UnsupportedError)
 }
+_NO_SUCH_ROUTE = ("Not Found", "Method Not Allowed")
+"""What servers of Triton's protocol say of a path that they do not have, such as those of metrics."""
+
+_OTHER_PORT = "check the URL, expected that of a server's HTTP port"
+_LONGEST_TEXT = 200
 _JSON_LENGTH = "Inference-Header-Content-Length"
 
 
@@ -112,7 +117,7 @@ class Client:
     def index(self, ready_only: bool = False) -> list[dict[str, Any]]:
         """Return the rows of the repository index: name and, where there are any, version, state and reason."""
         body = b'{"ready":true}' if ready_only else b""
-        return self._checked(self._send("POST", "/v2/repository/index", [body])).document()  # type: ignore[no-any-return]
+        return self._document(self._send("POST", "/v2/repository/index", [body]))  # type: ignore[no-any-return]
 
     def model_metadata(self, model: str, version: str = "") -> dict[str, Any]:
         """Return a model's name, versions, platform, inputs and outputs."""
@@ -152,7 +157,13 @@ class Client:
         return _decode_response(self._checked(self._send("POST", path, [head, *buffers], len(head))), model)
 
     def _get(self, path: str) -> dict[str, Any]:
-        return self._checked(self._send("GET", path)).document()  # type: ignore[no-any-return]
+        return self._document(self._send("GET", path))  # type: ignore[no-any-return]
+
+    def _document(self, answer: _Answer) -> Any:  # noqa: ANN401 - JSON
+        try:
+            return self._checked(answer).document()
+        except ValueError as error:
+            raise UnavailableError(f"what answers at {self.url} gives no JSON; {_OTHER_PORT}") from error
 
     def _is_ok(self, path: str) -> bool:
         try:
@@ -169,7 +180,10 @@ class Client:
                 "models from the environment variable NAIAD_API_KEY"
             )
         unlisted = InvalidArgumentError if 400 <= answer.status < 500 else InternalError
-        raise _ERRORS.get(answer.status, unlisted)(_error_text(answer))
+        text = _error_text(answer)
+        if text in _NO_SUCH_ROUTE:
+            text = f"{self.url} answers: {text}; {_OTHER_PORT}"
+        raise _ERRORS.get(answer.status, unlisted)(text)
 
     def _send(
         self, method: str, path: str, buffers: Sequence[bytes | memoryview] = (), json_length: int | None = None
@@ -246,7 +260,10 @@ def _error_text(answer: _Answer) -> str:
         document = None
     if isinstance(document, dict) and "error" in document:
         return str(document["error"])
-    return f"the server answered HTTP {answer.status} without saying why"
+    text = answer.body.decode(errors="replace").strip()
+    if text and not text.startswith("<") and len(text) <= _LONGEST_TEXT:
+        return f"the server answered HTTP {answer.status}: {text}"
+    return f"the server answered HTTP {answer.status} without saying why; {_OTHER_PORT}"
 
 
 def _encode_request(
