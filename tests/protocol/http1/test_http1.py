@@ -311,7 +311,7 @@ class TestReader:
         for _ in range(1000):
             buffer.lend(lent, 100)
             buffer.keep()
-            buffer.skip(len(buffer) - 10)
+            buffer.take(len(buffer) - 10)
 
         assert len(buffer) == 10
         assert len(buffer._kept) < 1000

@@ -18,7 +18,8 @@ from naiad.protocol.http2.connection import Connection
 from naiad.protocol.http2.faults import ErrorCode
 from naiad.server.asker import Asker
 from naiad.server.bodies import BodyBudget
-from naiad.server.grpc.call import Call, Method
+from naiad.server.grpc.call import Call
+from naiad.server.grpc.method import Method
 from naiad.server.slow_work import SlowWork
 
 T = TypeVar("T")
@@ -323,13 +324,3 @@ def test_a_large_message_of_a_stream_goes_as_it_is() -> None:
     assert talk.conversation.fields(head)["grpc-encoding"] == "gzip"
     assert small.payload[0] == 1
     assert b"".join(frame.payload for frame in large) == b"\0" + (20_000).to_bytes(4) + bytes(20_000)
-
-
-def test_an_abandoned_call_is_reset_and_its_handler_told() -> None:
-    notes = Notes()
-    talk = Talk(Method(stream=lambda _: notes))
-    talk.call.abandon()
-    (reset,) = talk.heard()
-    assert (reset.kind, int.from_bytes(reset.payload)) == (frames.RST_STREAM, ErrorCode.CANCEL)
-    assert notes.events == ["cancel"]
-    assert talk.call.cancelled

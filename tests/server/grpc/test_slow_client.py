@@ -10,8 +10,9 @@ from naiad.protocol.grpc.response import EncodedMessage
 from naiad.protocol.http2 import frames
 from naiad.protocol.http2.header_blocks import encode_fields
 from naiad.server.bodies import BodyBudget
-from naiad.server.grpc.call import Call, Method
+from naiad.server.grpc.call import Call
 from naiad.server.grpc.connection import GrpcConnection, ServerState
+from naiad.server.grpc.method import Method
 from naiad.server.grpc.settings import GrpcSettings, TimeLimits
 from naiad.server.slow_work import SlowWork
 

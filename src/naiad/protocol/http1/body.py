@@ -72,10 +72,6 @@ class ReceiveBuffer:
         """Return the first byte; there must be one."""
         return self._source[self._start]
 
-    def skip(self, count: int) -> None:
-        """Drop the first `count` bytes."""
-        self._start += count
-
     def take(self, count: int) -> bytes:
         """Return and drop the first `count` bytes, or all there are if fewer."""
         end = min(self._start + count, self._end)

@@ -83,11 +83,6 @@ class Connection:
         return self._table.open
 
     @property
-    def peer_is_leaving(self) -> bool:
-        """Whether the client sent GOAWAY."""
-        return self._controls.peer_is_leaving
-
-    @property
     def acknowledged_pings(self) -> int:
         """How many answers to `ping` have come."""
         return self._controls.acknowledged_pings
@@ -181,10 +176,6 @@ class Connection:
     def send_trailers(self, stream: Stream, block: bytes) -> None:
         """End the response, once all data has gone."""
         self._outbox.send_trailers(stream, block)
-
-    def reset(self, stream: Stream, code: ErrorCode) -> None:
-        """End a stream at once; its sink isn't told."""
-        self._table.reset(stream, code)
 
     # -- the end
 

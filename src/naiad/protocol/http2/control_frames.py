@@ -15,8 +15,7 @@ from naiad.protocol.http2.stream_table import StreamTable
 class ControlFrames:
     """Reads control frames; each method gets a whole one, and raises `ConnectionFailedError` if it is no good.
 
-    `settled` says that the client's first SETTINGS have come, `peer_is_leaving` that GOAWAY has. `acknowledged_pings`
-    counts the answers to our pings.
+    `settled` says that the client's first SETTINGS have come. `acknowledged_pings` counts the answers to our pings.
     """
 
     __slots__ = (
@@ -27,13 +26,11 @@ class ControlFrames:
         "_responses_at_ping",
         "_table",
         "acknowledged_pings",
-        "peer_is_leaving",
         "settled",
     )
 
     def __init__(self, table: StreamTable, floods: FloodGuard, pings: PingPolicy) -> None:
         self.settled = False
-        self.peer_is_leaving = False
         self.acknowledged_pings = 0
         self._table = table
         self._floods = floods
@@ -122,13 +119,12 @@ class ControlFrames:
             raise ConnectionFailedError(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings")
 
     def on_goaway(self, stream_id: int, flags: int, payload: memoryview) -> None:
-        """Read a GOAWAY frame (RFC 9113 §6.8)."""
+        """Read a GOAWAY frame (RFC 9113 §6.8), which changes nothing: a client that leaves opens no more streams."""
         if stream_id:
             raise ConnectionFailedError(ErrorCode.PROTOCOL_ERROR, "GOAWAY on a stream")
         if len(payload) < 8:
             raise ConnectionFailedError(ErrorCode.FRAME_SIZE_ERROR, "GOAWAY of fewer than 8 bytes")
         self._floods.count_control()
-        self.peer_is_leaving = True
 
     # -- streams
 

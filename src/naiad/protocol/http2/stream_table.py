@@ -57,14 +57,6 @@ class StreamTable:
         if self.receiving is stream:
             self.receiving = None
 
-    def reset(self, stream: Stream, code: ErrorCode) -> None:
-        """Reset a stream by the owner's wish; its sink isn't told."""
-        if stream.id not in self.open:
-            return
-        self._send_reset(stream.id, code)
-        self.forget(stream)
-        stream.sink = None
-
     def reset_for_fault(self, stream_id: int, code: ErrorCode) -> None:
         """Reset a stream for the client's fault, open or not, and tell its sink.
 

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """One gRPC call: joins its messages, hands them to the method's handler, and sends what that answers.
 
-May import `protocol`, `errors`, its neighbour `compression`, `server`'s `access`, `asker`, `bodies` and `slow_work`;
+May import `protocol`, `errors`, `compression` and `method` beside it, and `server`'s `asker`, `bodies` and `slow_work`;
 knows nothing of sockets beyond the `Session` that it belongs to.
 """
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from naiad.errors import InternalError, NaiadError
 from naiad.protocol.grpc.call import (
@@ -29,12 +29,11 @@ from naiad.protocol.grpc.messages import Message, MessageReader, message_prefix
 from naiad.protocol.grpc.response import EncodedMessage
 from naiad.protocol.grpc.wire import first_tensor_at
 from naiad.protocol.http2.connection import Connection
-from naiad.protocol.http2.faults import ErrorCode
 from naiad.protocol.http2.streams import Stream
-from naiad.server.access import Lock
 from naiad.server.asker import Asker
 from naiad.server.bodies import BodyBudget, BodyBuffer
 from naiad.server.grpc.compression import compressed, response_encoding, unpacked
+from naiad.server.grpc.method import Method, StreamHandler
 from naiad.server.slow_work import SlowWork
 
 Trailing = Callable[[int], Iterable[tuple[bytes, bytes]]]
@@ -43,37 +42,6 @@ Trailing = Callable[[int], Iterable[tuple[bytes, bytes]]]
 _INLINE_COMPRESSED_BYTES = 1024  # deflate expands at most 1032 times, so this takes the loop a millisecond or two
 _INLINE_COMPRESSING_BYTES = 16 * 1024
 _KEPT_PIECE_BYTES = 64 * 1024
-
-
-class StreamHandler(Protocol):
-    """Handles the messages of one call with a stream of them."""
-
-    def on_message(self, message: memoryview, /) -> None:
-        """Handle a message."""
-
-    def on_half_close(self) -> None:
-        """Note that no more messages come."""
-
-    def on_drained(self) -> None:
-        """Note that all that waited for the client to read has gone."""
-
-    def on_cancel(self) -> None:
-        """Note that the call is over, whatever the reason: nobody waits for an answer any more."""
-
-
-class Method(NamedTuple):
-    """What a path leads to: a handler of one message, or one that makes a handler of a stream of them.
-
-    With a `lock`, only calls that open it get there.
-    """
-
-    unary: "Callable[[Call, memoryview], None] | None" = None
-    stream: "Callable[[Call], StreamHandler] | None" = None
-    lock: Lock | None = None
-
-
-Methods = Mapping[str, Method]
-"""Path (`/package.Service/Method`) → its method."""
 
 
 class Session(Protocol):
@@ -428,11 +396,6 @@ class Call(Asker):
     def _on_deadline(self) -> None:
         self._timer = None
         self.fail(GrpcError(GrpcStatus.DEADLINE_EXCEEDED, "Deadline Exceeded"))
-
-    def abandon(self) -> None:
-        """Drop the stream without an answer."""
-        self._session.http2.reset(self._stream, ErrorCode.CANCEL)
-        self.reset()
 
     def _close(self) -> None:
         """Note the end; whoever works for this call is told, unless the work is done.

@@ -34,8 +34,9 @@ from naiad.protocol.http2.faults import ErrorCode
 from naiad.protocol.http2.streams import Stream
 from naiad.server.access import Lock
 from naiad.server.bodies import BodyBudget
-from naiad.server.grpc.call import Call, Methods
+from naiad.server.grpc.call import Call
 from naiad.server.grpc.liveness import Liveness
+from naiad.server.grpc.method import Methods
 from naiad.server.grpc.settings import GrpcSettings, TimeLimits
 from naiad.server.listener import RECEIVE_BYTES, ListenerState
 from naiad.server.slow_work import SlowWork

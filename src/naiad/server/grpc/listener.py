@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A listening gRPC port.
 
-May import its neighbours `connection`, `call` and `settings`, and `server`'s `bodies`, `slow_work` and `listener`.
+May import its neighbours `connection`, `method` and `settings`, and `server`'s `bodies`, `slow_work` and `listener`.
 """
 
 from naiad.server.bodies import BodyBudget
-from naiad.server.grpc.call import Methods
 from naiad.server.grpc.connection import CallCheck, GrpcConnection, ServerState
+from naiad.server.grpc.method import Methods
 from naiad.server.grpc.settings import GrpcSettings
 from naiad.server.listener import Listener
 from naiad.server.slow_work import SlowWork

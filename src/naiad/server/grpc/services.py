@@ -10,12 +10,12 @@ from types import MappingProxyType
 from naiad.engine.dataplane import DataPlane
 from naiad.server.access import Lock
 from naiad.server.forwarding import HeaderForwarding
-from naiad.server.grpc.call import Method, Methods
-from naiad.server.grpc.methods.inference import InferenceMethods
-from naiad.server.grpc.methods.information import InformationMethods
-from naiad.server.grpc.methods.log_settings import LogSettingsMethods
-from naiad.server.grpc.methods.shared_memory import SharedMemoryMethods
-from naiad.server.grpc.methods.trace_settings import TraceSettingsMethods
+from naiad.server.grpc.handlers.inference import InferenceMethods
+from naiad.server.grpc.handlers.information import InformationMethods
+from naiad.server.grpc.handlers.log_settings import LogSettingsMethods
+from naiad.server.grpc.handlers.shared_memory import SharedMemoryMethods
+from naiad.server.grpc.handlers.trace_settings import TraceSettingsMethods
+from naiad.server.grpc.method import Method, Methods
 from naiad.shm.regions import Regions
 from naiad.telemetry.logs import ServerLog
 from naiad.telemetry.traces.tracer import Tracer

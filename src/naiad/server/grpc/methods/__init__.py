@@ -1,2 +1,0 @@
-# SPDX-License-Identifier: Apache-2.0
-"""What answers the calls, by topic; each method is given a call and its message, and asks the engine's data plane."""
