@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
+import io
 import json
 import os
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from naiad.cli import models
 from naiad.cli.main import cli
@@ -46,6 +48,18 @@ def test_models_are_a_table_whose_cells_are_taken_literally_and_reasons_follow_i
     assert "images FP32 [-1,3,-1,-1]" in lines[2]
     assert lines[3].split() == ["[bold]", "1", "UNAVAILABLE", "-"]
     assert lines[4:] == ["", "[bold] version 1: Internal: no [red]luck"]
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_narrow_terminal_breaks_no_words_but_those_of_tensors(rows: list[dict[str, object]], width: int) -> None:
+    rows.append(READY)
+    out = Console(file=io.StringIO(), width=width, soft_wrap=True)
+    models.print_models(out, Client())
+    assert isinstance(out.file, io.StringIO)
+    lines = out.file.getvalue().splitlines()
+    assert lines[0].split() == ["MODEL", "VERSION", "STATE", "PLATFORM", "INPUTS", "OUTPUTS"]
+    assert lines[2].split() == ["yolo", "1", "READY", "onnxruntime_onnx", "images", "FP32", "output0", "FP32"]
+    assert lines[3].split() == ["[-1,3,-1,-1]", "[-1,84,-1]"]
 
 
 def test_no_line_ends_in_blanks_where_there_is_no_terminal(rows: list[dict[str, object]]) -> None:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from naiad._version import __version__
-from naiad.cli.console import Reason, print_block, print_reasons, state_text, table
+from naiad.cli.console import Reason, print_reasons, print_table, state_text, table
 from naiad.options import ServerOptions
 from naiad.server.app import App
 from naiad.snapshots import IndexEntry, ModelState
@@ -21,7 +21,7 @@ def print_banner(out: Console, app: App, options: ServerOptions, seconds: float)
     rows = app.index()
     out.print(f"Naiad {__version__} is ready after {seconds:.1f} s; it may use {app.usable_cores} cores\n")
     if rows:
-        print_block(out, _models(app, rows))
+        print_table(out, _models(app, rows))
         print_reasons(out, (Reason(row.name, row.version or "", row.reason) for row in rows if row.reason))
     else:
         out.print("No models yet. Put one into the repository: naiad deploy WEIGHTS")

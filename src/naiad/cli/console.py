@@ -11,14 +11,19 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from rich import box
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 _STATE_STYLES = {"READY": "green", "LOADING": "yellow", "UNLOADING": "yellow"}
 _UNLIMITED = 10_000
 """Characters in a line where nothing is to be wrapped: what reads a pipe looks for whole lines."""
+
+
+_NARROWEST = 12
+"""Characters of a column that gives way: room for the shape of a picture."""
 
 
 class Reason(NamedTuple):
@@ -32,7 +37,7 @@ class Reason(NamedTuple):
 def console(*, stderr: bool = False) -> Console:
     """Return a console on standard output or standard error.
 
-    The terminal wraps long lines, so that commands can be copied; print tables with `print_block`. It keeps the
+    The terminal wraps long lines, so that commands can be copied; print tables with `print_table`. It keeps the
     stream of this moment: what is muted by redirecting standard output must not mute the console.
     """
     file = sys.stderr if stderr else sys.stdout
@@ -40,20 +45,38 @@ def console(*, stderr: bool = False) -> Console:
     return made if made.is_terminal else Console(file=file, highlight=False, soft_wrap=True, width=_UNLIMITED)
 
 
-def table(columns: Sequence[str]) -> Table:
-    """Return an empty table in the commands' common form."""
+def table(columns: Sequence[str], wrapped: Sequence[str] = ()) -> Table:
+    """Return an empty table in the commands' common form; only `wrapped` columns give way to a narrow terminal."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
     for column in columns:
-        made.add_column(column, overflow="fold")
+        made.add_column(column, no_wrap=True)
+    for column in wrapped:
+        made.add_column(column, overflow="fold", min_width=_NARROWEST)
     return made
 
 
+class _Roomy:
+    """A table that is not squeezed below its smallest width."""
+
+    def __init__(self, content: Table) -> None:
+        self._content = content
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        smallest = Measurement.get(console, options.update_width(_UNLIMITED), self._content).minimum
+        yield from console.render(self._content, options.update_width(max(options.max_width, smallest)))
+
+
 def print_block(out: Console, content: RenderableType) -> None:
-    """Print a table, or text with an indent, as wide as the terminal allows and without blanks at the ends of lines."""
+    """Print lines that are wrapped to the terminal here, without blanks at their ends."""
     with out.capture() as rendered:
-        out.print(content, soft_wrap=False)
+        out.print(content, soft_wrap=False, crop=False)
     for line in rendered.get().splitlines():
         out.file.write(f"{line.rstrip()}\n")
+
+
+def print_table(out: Console, content: Table) -> None:
+    """Print a table as wide as the terminal, or, where that is too narrow, as it has to be."""
+    print_block(out, _Roomy(content))
 
 
 def print_reasons(out: Console, reasons: Iterable[Reason]) -> None:

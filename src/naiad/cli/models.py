@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from naiad.cli.console import Reason, console, print_block, print_reasons, state_text, table
+from naiad.cli.console import Reason, console, print_reasons, print_table, state_text, table
 from naiad.cli.registry import running_servers
 from naiad.client import DEFAULT_URL, Client
 from naiad.errors import UnavailableError
@@ -53,7 +53,7 @@ def print_models(out: Console, client: Client) -> None:
     if not rows:
         out.print(f"The server at {client.url} has no models. Put one into its repository: naiad deploy WEIGHTS")
         return
-    made = table(("MODEL", "VERSION", "STATE", "PLATFORM", "INPUTS", "OUTPUTS"))
+    made = table(("MODEL", "VERSION", "STATE", "PLATFORM"), wrapped=("INPUTS", "OUTPUTS"))
     for row in rows:
         made.add_row(
             Text(row["name"]),
@@ -63,7 +63,7 @@ def print_models(out: Console, client: Client) -> None:
             _tensors(row.get("inputs", ())),
             _tensors(row.get("outputs", ())),
         )
-    print_block(out, made)
+    print_table(out, made)
     failed = (row for row in rows if row.get("reason"))
     print_reasons(out, (Reason(row["name"], row.get("version", ""), row["reason"]) for row in failed))
 
