@@ -15,7 +15,7 @@ _HEAD = """\
 Flags are Triton's, in Triton's syntax: `--flag=value` or `--flag value`, booleans as `true`, `false`, `1` or `0` in any
 case. Each option has an environment variable too: `NAIAD_SERVE_` and the flag in capitals, with underscores for dashes;
 the values of a repeatable one are separated by `;`. A flag on the command line wins. In Python, `naiad.Server` takes
-the same names with underscores. `scripts/options_page.py` writes this page.
+the same names with underscores, and values or their texts. `scripts/options_page.py` writes this page.
 """
 
 _LATER = """
