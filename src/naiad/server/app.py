@@ -74,66 +74,73 @@ class App:
     def __init__(self, options: ServerOptions, log: ServerLog | None = None) -> None:
         """Make the server; without a `log` it runs in a program that has its own."""
         self.options = options
-        log = log or ServerLog(log_settings(options))
         self.usable_cores = usable_cores()
         self.report = LoadReport(())
         self._metrics_settings = options.metrics_settings
-        runtime = Runtime.on(asyncio.get_running_loop(), self._metrics_settings)
         self._repositories = [Path(location) for location in options.model_repository]
-        self._catalog = Catalog(
-            self._repositories,
-            Loader(
-                make_model=functools.partial(Model.load, runtime=runtime),
-                completers=(inject_metadata,),
-                backend_options=options.backend_options,
-                usable_cores=self.usable_cores,
-                auto_complete=options.auto_complete,
-            ),
-            load_thread_count=options.model_load_thread_count,
-            strict_readiness=options.strict_readiness,
-        )
-        settings, budget = http_settings(options), BodyBudget(options.http_max_bytes_in_flight)
-        cudart = find_cudart() if options.allow_client_shm else None
-        # What is copied from GPUs counts as a body over HTTP, over whichever protocol it is asked for.
-        cuda = None if cudart is None else CudaMemory(cudart, functools.partial(charged, budget))
-        regions = Regions(allowed=options.allow_client_shm, cuda=cuda)
+        self._catalog = self._make_catalog()
+        budget = BodyBudget(options.http_max_bytes_in_flight)
+        regions = _regions(options, budget)
         metadata = ServerMetadata(options.id, __version__, _extensions(regions))
         self.dataplane = DataPlane(self._catalog, metadata, options.max_requests_in_flight)
         self._slow_work = SlowWork()
         self._tracing = Tracing(options.trace_options, options.id)
-        tracer = self._tracing.tracer
         self._trimmer = IdleTrimmer(budget)
         self._machine = MachineMonitor() if options.allow_cpu_metrics else None
         self._gpus = GpuMonitor() if options.allow_gpu_metrics else None
         self._machine_watch = MachineWatch(self._machine, self._gpus, options.metrics_interval_ms / 1e3)
+        log = log or ServerLog(log_settings(options))
+        keys = ApiKeys(read_api_keys(options.api_key_file)) if options.api_key_file else None
+        self._http = self._make_http(log, regions, budget, keys)
+        self._grpc = self._make_grpc(log, regions, keys)
+        self._metrics = HttpServer(metrics_handler(self._render_metrics), http_settings(options), budget)
+
+    def _make_catalog(self) -> Catalog:
+        options = self.options
+        runtime = Runtime.on(asyncio.get_running_loop(), self._metrics_settings)
+        loader = Loader(
+            make_model=functools.partial(Model.load, runtime=runtime),
+            completers=(inject_metadata,),
+            backend_options=options.backend_options,
+            usable_cores=self.usable_cores,
+            auto_complete=options.auto_complete,
+        )
+        return Catalog(
+            self._repositories,
+            loader,
+            load_thread_count=options.model_load_thread_count,
+            strict_readiness=options.strict_readiness,
+        )
+
+    def _make_http(self, log: ServerLog, regions: Regions, budget: BodyBudget, keys: ApiKeys | None) -> HttpServer:
+        options = self.options
         api = inference_api(
             self.dataplane,
             regions,
             self._slow_work,
             budget,
             log,
-            tracer,
+            self._tracing.tracer,
             options.http_max_input_size,
             locks(options.http_restricted_api),
             header_forwarding(options.http_forwarded_names),
         )
-        keys = ApiKeys(read_api_keys(options.api_key_file)) if options.api_key_file else None
-        self._http = HttpServer(api, settings, budget, None if keys is None else http_authorization.key_check(keys))
-        self._grpc = GrpcServer(
-            inference_services(
-                self.dataplane,
-                regions,
-                log,
-                tracer,
-                locks(options.grpc_restricted_protocol, GRPC_LOCK_PREFIX),
-                header_forwarding(options.grpc_forwarded_names),
-            ),
-            grpc_settings(options),
-            BodyBudget(options.grpc_max_bytes_in_flight),
-            self._slow_work,
-            None if keys is None else grpc_authorization.key_check(keys),
+        key_check = None if keys is None else http_authorization.key_check(keys)
+        return HttpServer(api, http_settings(options), budget, key_check)
+
+    def _make_grpc(self, log: ServerLog, regions: Regions, keys: ApiKeys | None) -> GrpcServer:
+        options = self.options
+        services = inference_services(
+            self.dataplane,
+            regions,
+            log,
+            self._tracing.tracer,
+            locks(options.grpc_restricted_protocol, GRPC_LOCK_PREFIX),
+            header_forwarding(options.grpc_forwarded_names),
         )
-        self._metrics = HttpServer(metrics_handler(self._render_metrics), settings, budget)
+        budget = BodyBudget(options.grpc_max_bytes_in_flight)
+        key_check = None if keys is None else grpc_authorization.key_check(keys)
+        return GrpcServer(services, grpc_settings(options), budget, self._slow_work, key_check)
 
     @property
     def http_port(self) -> int:
@@ -269,6 +276,13 @@ def _reachable(address: str) -> str:
     if address in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
         return "127.0.0.1"
     return f"[{address}]" if ":" in address else address
+
+
+def _regions(options: ServerOptions, budget: BodyBudget) -> Regions:
+    """Return the regions of clients; what is copied from GPUs counts against `budget`, whoever asks for it."""
+    cudart = find_cudart() if options.allow_client_shm else None
+    cuda = None if cudart is None else CudaMemory(cudart, functools.partial(charged, budget))
+    return Regions(allowed=options.allow_client_shm, cuda=cuda)
 
 
 def _extensions(regions: Regions) -> tuple[str, ...]:
