@@ -242,6 +242,36 @@ def test_the_client_goes_on_only_when_all_that_has_come_is_read() -> None:
     assert [frame.kind for frame in talk.conversation.heard()] == [frames.WINDOW_UPDATE]
 
 
+class AlwaysReady(Notes):
+    """A handler that lets the client go on with every message."""
+
+    def __init__(self, call: Call) -> None:
+        super().__init__()
+        self.call = call
+
+    def on_message(self, message: memoryview) -> None:
+        super().on_message(message)
+        self.call.hold_back(False)
+
+
+def test_one_message_is_unpacked_at_a_time_though_its_handler_is_ready_for_more() -> None:
+    made: list[AlwaysReady] = []
+
+    def handler(call: Call) -> AlwaysReady:
+        made.append(AlwaysReady(call))
+        return made[-1]
+
+    talk = Talk(Method(stream=handler))
+    for number in range(4):
+        talk.say(gzip.compress(b"%d" % number), flag=1)
+    talk.say_raw(b"", ends=True)
+    work = talk.session.held_work
+    while work.held:
+        assert len(work.held) == 1
+        work.do_next()
+    assert made[0].events == [b"0", b"1", b"2", b"3", "half-close"]
+
+
 def test_what_waits_for_its_handler_goes_with_the_call() -> None:
     talk = Talk(Method(stream=lambda _: Notes()))
     talk.call.hold_back(True)

@@ -255,8 +255,10 @@ class Call(Asker):
         handler = self._handler
         if handler is None or self.ended:
             return
-        self._packed.popleft()
         handler.on_message(plain)
+        if self.ended:
+            return
+        self._packed.popleft()  # only now: meanwhile nothing behind it may be read
         if self._packed:
             self._unpack_next()
         elif self._kept:
