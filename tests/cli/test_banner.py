@@ -4,11 +4,12 @@
 import asyncio
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
-from naiad.cli.banner import print_banner
+from naiad.cli.banner import _reach, print_banner
 from naiad.options import ServerOptions
 from naiad.server.app import App
 
@@ -27,6 +28,7 @@ def banner(
         exit_on_error=False,
         http_address=http_address,
         http_port=0,
+        grpc_port=0,
         metrics_port=0,
         allow_metrics=allow_metrics,
         api_key_file=api_key_file,
@@ -80,7 +82,8 @@ def test_this_machine_alone_is_told_how_to_open_the_server(repository: Path, add
 
 def test_an_open_server_is_told_that_it_is_one(repository: Path) -> None:
     text = banner(repository, "0.0.0.0", allow_metrics=False)
-    assert "Whoever reaches 0.0.0.0 can use it: there is no password." in text
+    assert "Whoever reaches 0.0.0.0 can use HTTP: there is no password." in text
+    assert "Only this machine" not in text
     assert "Metrics" not in text
 
 
@@ -89,5 +92,52 @@ def test_a_server_with_keys_names_their_file(repository: Path, tmp_path: Path) -
     keys.write_text("s3cret")
     closed, open_ = (banner(repository, address, api_key_file=str(keys)) for address in ("127.0.0.1", "0.0.0.0"))
     assert f"Only this machine can reach it, with a key of {keys}." in closed
-    assert f"Whoever reaches 0.0.0.0 can use it with a key of {keys}. Keys travel in the clear;" in open_
+    assert f"Whoever reaches 0.0.0.0 can use HTTP with a key of {keys}. Keys travel in the clear;" in open_
     assert "s3cret" not in closed + open_
+
+
+CERTIFICATES = {"grpc_server_cert": "a.pem", "grpc_server_key": "b.pem", "grpc_root_cert": "ca.pem"}
+NO_PASSWORD = "there is no password. To ask for one: --api-key-file=FILE. To close it: leave"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            {},
+            (
+                "Only this machine can reach it. To open it to the network (there is no password): "
+                "--http-address=0.0.0.0 --grpc-address=0.0.0.0"
+            ),
+        ),
+        (
+            {"allow_grpc": False},
+            "Only this machine can reach it. To open it to the network (there is no password): --http-address=0.0.0.0",
+        ),
+        (
+            {"grpc_address": "0.0.0.0"},
+            f"Whoever reaches 0.0.0.0 can use gRPC: {NO_PASSWORD} --grpc-address out",
+        ),
+        (
+            {"grpc_address": "0.0.0.0", "grpc_use_ssl_mutual": True, **CERTIFICATES},
+            (
+                "Whoever reaches 0.0.0.0 can use gRPC with a certificate that ca.pem vouches for. To close it: leave "
+                "--grpc-address out"
+            ),
+        ),
+        (
+            {"http_address": "0.0.0.0", "grpc_address": "::"},
+            (
+                f"Whoever reaches 0.0.0.0 can use HTTP: {NO_PASSWORD} --http-address out\n"
+                f"Whoever reaches :: can use gRPC: {NO_PASSWORD} --grpc-address out"
+            ),
+        ),
+        (
+            {"grpc_address": "0.0.0.0", "grpc_use_ssl": True, "api_key_file": "keys", **CERTIFICATES},
+            "Whoever reaches 0.0.0.0 can use gRPC with a key of keys. To close it: leave --grpc-address out",
+        ),
+        ({"allow_http": False, "allow_grpc": False}, ""),
+    ],
+)
+def test_each_port_is_told_who_can_reach_it(options: dict[str, Any], told: str) -> None:
+    assert "\n".join(_reach(ServerOptions(model_repository=("models",), **options))) == told

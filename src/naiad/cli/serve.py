@@ -316,7 +316,7 @@ Examples:
   naiad serve --model-repository=models --detach     # then: naiad status, naiad stop
   naiad serve --model-repository=models --http-port=0 --allow-metrics=false
   naiad serve --model-repository=/a --model-repository=/b --exit-on-error=false
-  naiad serve --model-repository=models --http-address=0.0.0.0   # open to the network
+  naiad serve --model-repository=models --http-address=0.0.0.0 --grpc-address=0.0.0.0   # open to the network
   naiad serve --model-repository=models --trace-config=level=TIMESTAMPS --trace-config=rate=100 \\
     --trace-config=triton,file=trace.json            # where one request in 100 spends its time
 
