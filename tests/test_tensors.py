@@ -76,6 +76,24 @@ def test_damaged_bytes_are_refused(raw: bytes, text: str) -> None:
     assert str(caught.value) == text
 
 
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b"\x05\x00\x00\x00ab", "expected 2 string elements for inference input 'x' for model 'm', got 1"),
+        (
+            b"\x00\x00\x00\x00" * 2 + b"\x05",
+            "incomplete string length indicator for inference input 'x' for model 'm', ",
+        ),
+        (b"\x00\x00\x00\x00\x05\x00\x00\x00ab", "incomplete string data for inference input 'x', expecting string of "),
+        (b"\x00\x00\x00\x00" * 2 + b"\xff" * 4, "unexpected number of string elements 3 for inference input 'x' for "),
+    ],
+)
+def test_of_several_damages_tritons_first_is_told(raw: bytes, text: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        decode_bytes(raw, [2], "x", "m")
+    assert str(caught.value).startswith(text)
+
+
 def test_bf16_widens_exactly() -> None:
     bits = np.array([0x3F80, 0xC020, 0x0000, 0x7F80], np.uint16)
     assert bf16_to_float32(bits).tolist() == [1.0, -2.5, 0.0, np.inf]

@@ -122,11 +122,6 @@ def decode_bytes(buffer: memoryview | bytes, shape: Sequence[int], tensor: str, 
     elements: list[bytes] = []
     position, end = 0, len(view)
     while position < end:
-        if len(elements) == count:
-            raise InvalidArgumentError(
-                f"unexpected number of string elements {count + 1} for inference input '{tensor}' for model "
-                f"'{model}', expecting {count}"
-            )
         start = position + _LENGTH.size
         if start > end:
             raise InvalidArgumentError(
@@ -134,7 +129,14 @@ def decode_bytes(buffer: memoryview | bytes, shape: Sequence[int], tensor: str, 
                 f"{_LENGTH.size} bytes but only {end - position} bytes available. Please make sure the string length "
                 "indicator is in one buffer."
             )
+        if len(elements) == count:
+            raise InvalidArgumentError(
+                f"unexpected number of string elements {count + 1} for inference input '{tensor}' for model "
+                f"'{model}', expecting {count}"
+            )
         position = start + _LENGTH.unpack_from(view, position)[0]
+        if position > end and len(elements) + 1 < count:
+            raise _too_few(len(elements) + 1, count, tensor, model)
         if position > end:
             raise InvalidArgumentError(
                 f"incomplete string data for inference input '{tensor}', expecting string of length "
@@ -142,12 +144,16 @@ def decode_bytes(buffer: memoryview | bytes, shape: Sequence[int], tensor: str, 
             )
         elements.append(view[start:position].tobytes())
     if len(elements) != count:
-        raise InvalidArgumentError(
-            f"expected {count} string elements for inference input '{tensor}' for model '{model}', got {len(elements)}"
-        )
+        raise _too_few(len(elements), count, tensor, model)
     array = np.empty(count, dtype=object)
     array[:] = elements
     return array.reshape(tuple(shape))
+
+
+def _too_few(found: int, count: int, tensor: str, model: str) -> InvalidArgumentError:
+    return InvalidArgumentError(
+        f"expected {count} string elements for inference input '{tensor}' for model '{model}', got {found}"
+    )
 
 
 def bf16_to_float32(array: Array) -> npt.NDArray[np.float32]:

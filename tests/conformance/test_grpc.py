@@ -88,8 +88,21 @@ def trace_setting(name: str, values: Sequence[str], model: str = "") -> pb.Trace
 REGION, SIZE = ("shared_memory_region", "string_param", "r"), ("shared_memory_byte_size", "int64_param", 64)
 
 
-def _shape(*dims: int) -> Request:
-    made = infer()
+def both_kinds(first: str, second: str) -> Request:
+    made = typed("fp32_contents", [])
+    for field in (first, second):
+        getattr(made.inputs[0].contents, field).append(b"x" if field == "bytes_contents" else 1)
+    return made
+
+
+def strings(raw: bytes) -> Request:
+    made = Request(model_name="text", raw_input_contents=[raw])
+    made.inputs.add(name="INPUT0", datatype="BYTES", shape=[2])
+    return made
+
+
+def _shape(*dims: int, model: str = "batched") -> Request:
+    made = infer(model=model)
     del made.inputs[0].shape[:]
     made.inputs[0].shape.extend(dims)
     return made
@@ -165,6 +178,19 @@ CASES: dict[str, Case] = {
             ("STRING", "bytes_contents", [b"a", b"", b"\xff\0"]),
         )
     },
+    "contents of two kinds": Case("ModelInfer", both_kinds("fp32_contents", "bytes_contents"), False),
+    "contents of two kinds, the first wrong": Case("ModelInfer", both_kinds("int_contents", "fp32_contents"), False),
+    **{
+        f"shape {dims} of {model}": Case("ModelInfer", _shape(*dims, model=model), False)
+        for model, dims in (
+            *(("batched", (1, -1)), ("batched", (-1, 15)), ("batched", (1, 16, -1))),
+            *(("fixed", (-1,)), ("fixed", (1, -1)), ("matrix", (1, 3, -1)), ("matrix", (1, -1, 3))),
+        )
+    },
+    **{
+        f"strings {raw!r}": Case("ModelInfer", strings(raw), False)
+        for raw in (b"\5\0\0\0ab", b"\0\0\0\0" * 2 + b"\5", b"\0\0\0\0" * 2 + b"\xff" * 4, b"\0\0\0\0" + b"\5")
+    },
     "datatype": Case("ModelInfer", infer(lambda made: setattr(made.inputs[0], "datatype", "XX")), False),
     "input name": Case("ModelInfer", infer(lambda made: setattr(made.inputs[0], "name", "X")), False),
     "input twice": Case("ModelInfer", infer(_twice), False),
@@ -230,6 +256,14 @@ CASES: dict[str, Case] = {
     "region and contents": Case("ModelInfer", in_region(REGION, SIZE, contents=True), False),
     "region as a number": Case("ModelInfer", in_region(("shared_memory_region", "int64_param", 1)), False),
     "offset as text": Case("ModelInfer", in_region(REGION, SIZE, ("shared_memory_offset", "string_param", "x")), False),
+    **{
+        f"{key} without a region, {where}": Case("ModelInfer", made, False)
+        for key in ("shared_memory_offset", "shared_memory_byte_size")
+        for where, made in (
+            ("input", in_region((key, "int64_param", 0))),
+            ("output", output((key, "string_param", "x"), ("classification", "string_param", "2"))),
+        )
+    },
     "size as text": Case("ModelInfer", in_region(REGION, ("shared_memory_byte_size", "string_param", "x")), False),
     "server metadata": Case("ServerMetadata", pb.ServerMetadataRequest(), True),
     **{

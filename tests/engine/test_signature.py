@@ -21,6 +21,10 @@ PLAIN = """
 input { name: "A" data_type: TYPE_INT32 dims: [ -1, 2 ] }
 output [ { name: "Y" data_type: TYPE_INT32 dims: [ 2 ] }, { name: "Z" data_type: TYPE_INT32 dims: [ 2 ] } ]
 """
+ANY = """
+input { name: "A" data_type: TYPE_INT32 dims: [ -1, -1 ] }
+output { name: "Y" data_type: TYPE_INT32 dims: [ -1, -1 ] }
+"""
 STRINGS = """
 input { name: "S" data_type: TYPE_STRING dims: [ 2 ] }
 output { name: "Y" data_type: TYPE_STRING dims: [ 2 ] }
@@ -165,6 +169,24 @@ NOTE = (
             BATCHING,
             request(tensor("A", (1, 3)), tensor("B", (1, 4)), id="q"),
             f"[request id: q] unexpected shape for input 'B' for model 'm'. Expected [-1,3], got [1,4]. {NOTE}",
+        ),
+        (
+            PLAIN,
+            request(tensor("A", (3, -1, 4), "INT32"), id="q"),
+            "[request id: q] unexpected shape for input 'A' for model 'm'. Expected [-1,2], got [3,-1,4]. ",
+        ),
+        *(
+            (
+                ANY,
+                request(InputTensor("A", "INT32", shape, memoryview(bytes(16))), id="q"),
+                f"[request id: q] All input dimensions should be specified for input 'A' for model 'm', got {listed}",
+            )
+            for shape, listed in (((-2, -2), "[-2,-2]"), ((4, -1), "[4,-1]"), ((-4, -1), "[-4,-1]"))
+        ),
+        (
+            BATCHING,
+            request(tensor("A", (-1, 3)), tensor("B", (-1, 3)), id="q"),
+            "[request id: q] All input dimensions should be specified for input 'A' for model 'm', got [-1,3]",
         ),
         (
             PLAIN,

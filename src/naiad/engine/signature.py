@@ -245,20 +245,26 @@ class Signature:
         return row[:0]
 
     def _check_shape(self, name: str, shape: tuple[int, ...], dims: tuple[int, ...], request_id: str) -> None:
-        if -1 in shape:
-            raise InvalidArgumentError(
-                f"{id_prefix(request_id)}All input dimensions should be specified for input '{name}' for model "
-                f"'{self.model}', got {_listed(shape)}"
-            )
         own = shape[1:] if self.max_batch_size else shape
-        if own == dims:
-            return
-        if len(own) != len(dims) or any(want not in (-1, got) for want, got in zip(dims, own, strict=True)):
+        pairs = zip(dims, own, strict=True) if len(own) == len(dims) else ((0, 1),)
+        # The first dimension that will not do, or -1 for one that is not specified.
+        misfit = next((got for want, got in pairs if got == -1 or want not in (-1, got)), None)
+        if misfit == -1:
+            raise self._unspecified(name, shape, request_id)
+        if misfit is not None:
             wanted = (-1, *dims) if self.max_batch_size else dims
             raise InvalidArgumentError(
                 f"{id_prefix(request_id)}unexpected shape for input '{name}' for model '{self.model}'. Expected "
                 f"{_listed(wanted)}, got {_listed(shape)}. {_BATCH_NOTE if self.max_batch_size else ''}"
             )
+        if min(shape, default=0) < 0:  # where Triton would count modulo 2**32, or its backends crash
+            raise self._unspecified(name, shape, request_id)
+
+    def _unspecified(self, name: str, shape: tuple[int, ...], request_id: str) -> InvalidArgumentError:
+        return InvalidArgumentError(
+            f"{id_prefix(request_id)}All input dimensions should be specified for input '{name}' for model "
+            f"'{self.model}', got {_listed(shape)}"
+        )
 
     def _strings(self, tensor: InputTensor, request_id: str) -> Array:
         if not isinstance(tensor.data, memoryview):

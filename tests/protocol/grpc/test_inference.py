@@ -310,6 +310,14 @@ TRITON_KEYS = (
             InvalidArgumentError,
             "invalid value type for 'shared_memory_offset' parameter for tensor 'INPUT0', expected int64_param.",
         ),
+        *(
+            (
+                _in_region((key, "string_param", "x")),
+                InvalidArgumentError,
+                f"'{key}' can not be specified without 'shared_memory_region' parameter for tensor 'INPUT0'",
+            )
+            for key in ("shared_memory_offset", "shared_memory_byte_size")
+        ),
         (
             _in_region(REGION, ("shared_memory_byte_size", "string_param", "x")),
             InvalidArgumentError,

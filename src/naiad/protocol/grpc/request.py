@@ -247,7 +247,14 @@ def _input(entry: service_pb2.ModelInferRequest.InferInputTensor) -> _Input:
 
 def _place(tensor: str, parameters: Mapping[str, service_pb2.InferParameter]) -> SharedMemoryRange | None:
     """Return where in shared memory a tensor's parameters say that it is; None if they don't."""
+    if not parameters:
+        return None
     if "shared_memory_region" not in parameters:
+        for key in ("shared_memory_offset", "shared_memory_byte_size"):
+            if key in parameters:
+                raise InvalidArgumentError(
+                    f"'{key}' can not be specified without 'shared_memory_region' parameter for tensor '{tensor}'"
+                )
         return None
     for key, kind in _REGION_PARAMETERS:
         if key in parameters and parameters[key].WhichOneof("parameter_choice") != kind:
@@ -331,18 +338,17 @@ def _tensors(declaration: Declaration, raws: tuple[memoryview, ...], view_range:
 
 def _typed(entry: _Input, contents: service_pb2.InferTensorContents, model: str) -> Array | memoryview:
     """Return typed data as the engine takes it; integers are narrowed without a check, as Triton does."""
-    for name, own, allowed in _CONTENTS:
-        values = getattr(contents, name)
-        if not values:
-            continue
-        if entry.datatype not in allowed:
-            raise InvalidArgumentError(
-                f"unexpected explicit tensor data for input tensor '{entry.name}' for model '{model}' of type "
-                f"'{own}', expected datatype '{entry.datatype}'"
-            )
-        if own == "BYTES":
-            elements = np.empty(len(values), dtype=BYTES.dtype)
-            elements[:] = values
-            return memoryview(encode_bytes(elements))
-        return np.array(values, dtype=DATATYPES[own].dtype).astype(DATATYPES[entry.datatype].dtype, copy=False)
-    return memoryview(b"")
+    filled = [(own, allowed, values) for name, own, allowed in _CONTENTS if (values := getattr(contents, name))]
+    if not filled:
+        return memoryview(b"")
+    own, allowed, values = filled[0]
+    unexpected = f"unexpected explicit tensor data for input tensor '{entry.name}' for model '{model}'"
+    if entry.datatype not in allowed:
+        raise InvalidArgumentError(f"{unexpected} of type '{own}', expected datatype '{entry.datatype}'")
+    if len(filled) > 1:
+        raise InvalidArgumentError(f"{unexpected}, binary data was already supplied.")
+    if own == "BYTES":
+        elements = np.empty(len(values), dtype=BYTES.dtype)
+        elements[:] = values
+        return memoryview(encode_bytes(elements))
+    return np.array(values, dtype=DATATYPES[own].dtype).astype(DATATYPES[entry.datatype].dtype, copy=False)
