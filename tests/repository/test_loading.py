@@ -208,6 +208,14 @@ class TestNoVersions:
         error = self.error(loader, write_model("m", 'backend: "fake"', versions="01"))
         assert error.startswith(f"{self.TEXT}; it has no version directory (ignore version directory '01' which")
 
+    def test_a_repository_that_was_taken_for_a_model_is_told_as_one(
+        self, loader: Loader, write_model: WriteModel
+    ) -> None:
+        directory = write_model("m", 'backend: "fake"', versions="")
+        (directory / "yolo" / "1").mkdir(parents=True)
+        told = f"but models (yolo), so it is a repository itself: use --model-repository='{directory}'"
+        assert self.error(loader, directory) == f"{self.TEXT}; it has no version directory, {told}"
+
     def test_it_is_told_also_where_the_missing_files_would_tell_the_backend(
         self, loader: Loader, write_model: WriteModel
     ) -> None:

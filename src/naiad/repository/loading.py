@@ -22,7 +22,7 @@ from naiad.config.support import unsupported_features
 from naiad.config.validation import validate
 from naiad.engine.model import Model
 from naiad.errors import InternalError, InvalidArgumentError
-from naiad.repository.scan import CONFIG_FILENAME, FoundModel, FoundVersion
+from naiad.repository.scan import CONFIG_FILENAME, FoundModel, FoundVersion, models_inside
 from naiad.repository.versions import choose_versions, missing_versions
 
 _NO_LABELS = "write the labels there, one a line, or take label_filename away"
@@ -214,6 +214,11 @@ def no_versions(found: FoundModel) -> InvalidArgumentError:
     if found.versions:
         there = ", ".join(str(version.number) for version in found.versions)
         return InvalidArgumentError(f"{text}; it has {there}: correct version_policy in {_source(found)}")
+    if inside := models_inside(found):
+        return InvalidArgumentError(
+            f"{text}; it has no version directory, but models ({', '.join(inside)}), so it is a repository itself: use "
+            f"--model-repository='{found.directory}'"
+        )
     loose = next((filename for filename in found.filenames if filename.startswith("model.")), "")
     fix = (
         f"move {found.directory / loose} to {found.directory / '1' / loose}"

@@ -88,6 +88,18 @@ def examine(directory: Path) -> FoundModel:
     )
 
 
+def models_inside(found: FoundModel) -> list[str]:
+    """Return the directories in a model without versions that look like models: it is a repository, then."""
+    if found.versions:
+        return []
+    names = [child.name for child in _subdirectories(found.directory) if child.name not in _NOT_A_VERSION]
+    return [name for name in names if _looks_like_a_model(examine(found.directory / name))]
+
+
+def _looks_like_a_model(found: FoundModel) -> bool:
+    return bool(found.versions) or found.config_path is not None
+
+
 def check_repositories(repositories: Sequence[Path]) -> None:
     """Refuse paths that cannot be model repositories, the usual first mistakes above all.
 

@@ -12,7 +12,7 @@ from naiad.config.problems import Problem
 from naiad.deployment.check.contents import foreign_content
 from naiad.deployment.check.findings import Finding, Severity, command
 from naiad.deployment.names import MODEL_FILENAME, suggest_model_name
-from naiad.repository.scan import CONFIG_FILENAME, FoundModel, FoundVersion, examine
+from naiad.repository.scan import CONFIG_FILENAME, FoundModel, FoundVersion, examine, models_inside
 
 _ONNX = ".onnx"
 _OTHER_WEIGHTS = (".pt", ".pth", ".engine", ".plan", ".torchscript", ".xml", ".tflite", ".pb")
@@ -52,7 +52,7 @@ def check_duplicate(name: str, places: Sequence[Path]) -> Finding:
 
 def check_layout(found: FoundModel) -> Iterator[Finding]:
     """Yield what is wrong with the versions of a model, whatever its config says."""
-    inside = _models_inside(found)
+    inside = models_inside(found)
     if inside:
         yield _finding(
             "nested-repository",
@@ -166,20 +166,6 @@ def _check_version_names(found: FoundModel) -> Iterator[Finding]:
             fix=command("mv", found.directory / name, found.directory / free),
             corrected=str(found.directory / free),
         )
-
-
-def _models_inside(found: FoundModel) -> list[str]:
-    """Return the directories of a model without versions that look like models: one folder too high was given."""
-    if found.versions:
-        return []
-    names = [sentence.split("'")[1] for sentence in found.ignored]
-    return [name for name in names if _looks_like_a_model(found.directory / name)]
-
-
-def _looks_like_a_model(directory: Path) -> bool:
-    return any(
-        child.name == CONFIG_FILENAME or (child.name.isdecimal() and child.is_dir()) for child in directory.iterdir()
-    )
 
 
 def _check_loose_files(found: FoundModel) -> Iterator[Finding]:
