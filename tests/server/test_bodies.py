@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from naiad.errors import UnavailableError
 from naiad.protocol.http1.head import HttpError
-from naiad.server.bodies import BodyBudget, BodyBuffer
+from naiad.server.bodies import BodyBudget, BodyBuffer, filled
 
 
 @given(st.lists(st.binary(min_size=1, max_size=50_000), max_size=8), st.booleans(), st.integers(0, 300))
@@ -99,3 +99,24 @@ def test_admission_tells_never_from_not_now() -> None:
         budget.admit(1001)
     assert never.value.status == 413
     assert "--http-max-bytes-in-flight" in str(never.value)
+
+
+def test_what_fills_a_body_is_charged_while_the_body_lives() -> None:
+    budget = BodyBudget()
+    body = filled(budget, lambda sink: sink.append(memoryview(b"abc")))
+    assert bytes(body) == b"abc"
+    assert budget.in_flight_bytes == 3
+    del body
+    assert budget.in_flight_bytes == 0
+
+
+def test_nothing_stays_charged_of_a_body_that_could_not_be_filled() -> None:
+    budget = BodyBudget(10)
+
+    def fill(sink: BodyBuffer) -> None:
+        sink.append(memoryview(bytes(8)))
+        sink.append(memoryview(bytes(8)))
+
+    with pytest.raises(UnavailableError):
+        filled(budget, fill)
+    assert budget.in_flight_bytes == 0

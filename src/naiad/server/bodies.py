@@ -8,10 +8,11 @@ when bytes arrive. May import numpy, `errors` and `protocol.http1`.
 import threading
 import weakref
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 
-from naiad.errors import UnavailableError
+from naiad.errors import NaiadError, UnavailableError
 from naiad.protocol.http1.head import HttpError
 
 _FIRST_BLOCK_BYTES = 64 * 1024 * 1024  # address space; moving so much later would hold up the event loop for 20 ms
@@ -155,6 +156,21 @@ class BodyBuffer:
         array, view = _allocate(capacity, self._align_at)
         view[: self.length] = self._view[: self.length]
         self._array, self._view = array, view
+
+
+def filled(budget: BodyBudget, fill: Callable[[BodyBuffer], None]) -> memoryview:
+    """Return a body of what `fill` appends to it; nothing of it stays charged if that fails.
+
+    Raises:
+        NaiadError: as `fill`.
+    """
+    body = BodyBuffer(budget, None)
+    try:
+        fill(body)
+    except NaiadError:
+        body.discard()
+        raise
+    return body.finish()
 
 
 def charged(budget: BodyBudget, size_bytes: int) -> memoryview:

@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-import gzip
-import zlib
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from naiad.protocol.grpc.call import GrpcError, GrpcStatus
-from naiad.protocol.grpc.messages import MAX_MESSAGE_BYTES, Message, MessageReader, compress, decompress, message_prefix
+from naiad.protocol.grpc.messages import MAX_MESSAGE_BYTES, Message, MessageReader, message_prefix
 
 
 class Memory:
@@ -126,32 +123,3 @@ def test_a_message_beyond_the_limit_is_refused_by_its_length_alone() -> None:
 def test_an_unknown_flag_is_refused() -> None:
     with pytest.raises(GrpcError, match="begins with 2, expected 0 or 1"):
         Reading().reader.append(memoryview(b"\2\0\0\0\0"))
-
-
-@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-def test_compression_is_undone(encoding: str) -> None:
-    data = bytes(1_000_000) + b"end"
-    memory = Memory()
-    decompress(memoryview(compress([data[:10], memoryview(data)[10:]], encoding)), encoding, memory)
-    assert bytes(memory.data) == data
-
-
-def test_encodings_are_those_of_other_libraries() -> None:
-    assert gzip.decompress(compress([b"abc"], "gzip")) == b"abc"
-    assert zlib.decompress(compress([b"abc"], "deflate")) == b"abc"
-
-
-@pytest.mark.parametrize(
-    ("data", "encoding", "text"),
-    [
-        (b"abc", "gzip", "not valid gzip data"),
-        (gzip.compress(b"abc")[:-9], "gzip", "cut short"),
-        (b"", "deflate", "cut short"),
-        (zlib.compress(b"abc") + b"x", "deflate", "followed by other bytes"),
-        (b"abc", "identity", "the call has no grpc-encoding"),
-    ],
-)
-def test_what_cannot_be_decompressed_is_refused(data: bytes, encoding: str, text: str) -> None:
-    with pytest.raises(GrpcError, match=text) as caught:
-        decompress(memoryview(data), encoding, Memory())
-    assert caught.value.status is GrpcStatus.INTERNAL

@@ -5,8 +5,7 @@ May import its neighbour `call` and the standard library.
 """
 
 import struct
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from naiad.protocol.grpc.call import GrpcError, GrpcStatus
@@ -17,8 +16,6 @@ MAX_MESSAGE_BYTES = 2**31 - 1
 _PREFIX = struct.Struct(">BI")
 _SMALL_BYTES = 64 * 1024
 """A message up to this size that comes in one piece is copied out, and not charged to anyone's budget."""
-_STEP_BYTES = 256 * 1024
-_WINDOW_BITS = {"gzip": 31, "deflate": 15}
 
 
 class Message(NamedTuple):
@@ -169,41 +166,3 @@ def message_prefix(size_bytes: int, compressed: bool = False) -> bytes:
             GrpcStatus.RESOURCE_EXHAUSTED, f"Sent message larger than max ({size_bytes} vs. {MAX_MESSAGE_BYTES})"
         )
     return _PREFIX.pack(compressed, size_bytes)
-
-
-def compress(buffers: Sequence[bytes | memoryview], encoding: str) -> bytes:
-    """Return the buffers as one stream of `encoding`."""
-    stream = zlib.compressobj(wbits=_WINDOW_BITS[encoding])
-    parts = [stream.compress(buffer) for buffer in buffers]
-    parts.append(stream.flush())
-    return b"".join(parts)
-
-
-def decompress(data: memoryview, encoding: str, buffer: MessageBuffer) -> None:
-    """Append the message as it was before `encoding` to `buffer`, little by little and no more than the limit.
-
-    Raises:
-        GrpcError: it is corrupt, cut short or too large, or the call did not say how it is compressed.
-        NaiadError: there is no memory for it.
-    """
-    if encoding == "identity":
-        raise GrpcError(GrpcStatus.INTERNAL, "a message is compressed, but the call has no grpc-encoding")
-    stream = zlib.decompressobj(_WINDOW_BITS[encoding])
-    rest: bytes | memoryview = data
-    total = 0
-    while not stream.eof:
-        try:
-            plain = stream.decompress(rest, _STEP_BYTES)
-        except zlib.error as error:
-            raise GrpcError(GrpcStatus.INTERNAL, f"a message is not valid {encoding} data: {error}") from None
-        if not plain and not stream.eof:
-            raise GrpcError(GrpcStatus.INTERNAL, f"a message is {encoding} data that is cut short")
-        total += len(plain)
-        if total > MAX_MESSAGE_BYTES:
-            raise GrpcError(
-                GrpcStatus.RESOURCE_EXHAUSTED, f"Received message larger than max ({total} vs. {MAX_MESSAGE_BYTES})"
-            )
-        buffer.append(memoryview(plain))
-        rest = stream.unconsumed_tail
-    if stream.unused_data:
-        raise GrpcError(GrpcStatus.INTERNAL, f"a message of {encoding} data is followed by other bytes")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One gRPC call: joins its messages, hands them to the method's handler, and sends what that answers.
 
-May import `protocol`, `errors`, `compression` and `method` beside it, and `server`'s `asker`, `bodies` and `slow_work`;
+May import `protocol`, `errors`, `method` beside it, and `server`'s `asker`, `bodies` and `slow_work`;
 knows nothing of sockets beyond the `Session` that it belongs to.
 """
 
@@ -25,14 +25,14 @@ from naiad.protocol.grpc.call import (
     trailers,
     trailers_only,
 )
+from naiad.protocol.grpc.compression import compressed, decompress, response_encoding
 from naiad.protocol.grpc.messages import Message, MessageReader, message_prefix
 from naiad.protocol.grpc.response import EncodedMessage
 from naiad.protocol.grpc.wire import first_tensor_at
 from naiad.protocol.http2.connection import Connection
 from naiad.protocol.http2.streams import Stream
 from naiad.server.asker import Asker
-from naiad.server.bodies import BodyBudget, BodyBuffer
-from naiad.server.grpc.compression import compressed, response_encoding, unpacked
+from naiad.server.bodies import BodyBudget, BodyBuffer, filled
 from naiad.server.grpc.method import Method, StreamHandler
 from naiad.server.slow_work import SlowWork
 
@@ -285,7 +285,9 @@ class Call(Asker):
 
     def _plain(self, message: Message) -> memoryview:
         """Return the message as it was before compression; runs on the loop or in a thread."""
-        return unpacked(message.data, self.head.encoding, self._session.budget) if message.compressed else message.data
+        if not message.compressed:
+            return message.data
+        return filled(self._session.budget, partial(decompress, message.data, self.head.encoding))
 
     # -- the answer going out
 

@@ -7,14 +7,15 @@ from typing import NamedTuple
 from naiad.engine.dataplane import DataPlane
 from naiad.engine.model import Model
 from naiad.errors import NaiadError, UnsupportedError
+from naiad.protocol.compression import compress
+from naiad.protocol.http1.content_coding import decompress, request_coding, response_coding
 from naiad.protocol.http1.responses import Headers
 from naiad.protocol.rest.request import DecodedInfer, OutputEncodings, decode_infer, parse_header_length
 from naiad.protocol.rest.response import EncodedInfer, encode_infer
 from naiad.protocol.timing_fields import REQUEST_HEADER, asks_for_timing, timing_fields
 from naiad.requests import InferResponse, RequestTiming
-from naiad.server.bodies import BodyBudget, BodyBuffer
+from naiad.server.bodies import BodyBudget, filled
 from naiad.server.forwarding import HeaderForwarding
-from naiad.server.http.compression import compress, decompress, request_coding, response_coding
 from naiad.server.http.exchange import JSON, TEXT, Exchange
 from naiad.server.http.handlers.unknown_model import look_up
 from naiad.server.http.tracing import begin_trace
@@ -27,6 +28,7 @@ _INLINE_COMPRESSED_BYTES = 1024  # deflate expands at most 1032 times, so this t
 _INLINE_JSON_BYTES = 1024 * 1024
 _INLINE_COMPRESSING_BYTES = 64 * 1024
 _INLINE_JSON_ELEMENTS = 64 * 1024
+_LEVEL = 1  # float tensors compress no better at zlib's default level, and JSON a little better in three times the time
 
 _BINARY: Headers = ((b"Content-Type", b"application/octet-stream"),)
 _ACCEPTED_CODINGS: Headers = (*TEXT, (b"Accept-Encoding", b"gzip, deflate"))
@@ -107,20 +109,10 @@ class InferenceHandlers:
         exchange = call.exchange
         body = memoryview(exchange.body)
         if call.coding is not None:
-            body = self._decompress(body, call.coding)
+            body = filled(self._budget, partial(decompress, body, call.coding, self._max_input_bytes))
         header_length = parse_header_length(exchange.head.headers.get(b"inference-header-content-length"), len(body))
         metadata, view_range = call.model.metadata, self._regions.readable
         return decode_infer(body, header_length, metadata, call.version, self._max_input_bytes, view_range)
-
-    def _decompress(self, body: memoryview, coding: str) -> memoryview:
-        """Return the plain body, charged to the budget like one that came plain."""
-        plain = BodyBuffer(self._budget, None)
-        try:
-            decompress(body, coding, self._max_input_bytes, plain)
-        except NaiadError:
-            plain.discard()
-            raise
-        return plain.finish()
 
     def _submit(self, call: _Call, decoded: DecodedInfer) -> None:
         exchange = call.exchange
@@ -192,7 +184,7 @@ def _encode(response: InferResponse, encodings: OutputEncodings, model: Model, c
     encoded = encode_infer(response, encodings, model.metadata.labels)
     if coding is None:
         return encoded
-    return EncodedInfer([compress(encoded.buffers, coding)], encoded.json_length)
+    return EncodedInfer([compress(encoded.buffers, coding, _LEVEL)], encoded.json_length)
 
 
 def _respond(exchange: Exchange, coding: str | None, timing: RequestTiming | None, encoded: EncodedInfer) -> None:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from naiad.errors import InvalidArgumentError, UnsupportedError
-from naiad.server.http.compression import compress, decompress, request_coding, response_coding
+from naiad.protocol.compression import compress
+from naiad.protocol.http1.content_coding import decompress, request_coding, response_coding
 
 CODERS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress}
 

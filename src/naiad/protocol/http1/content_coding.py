@@ -1,20 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """gzip and deflate (zlib-wrapped) of request and response bodies, and the choice between them.
 
-May import `errors` and `protocol.http1`.
+May import `errors`, `protocol.compression` and its neighbour `body`.
 """
 
 import zlib
-from collections.abc import Sequence
 from functools import lru_cache
 
 from naiad.errors import InvalidArgumentError, UnsupportedError
+from naiad.protocol.compression import STEP_BYTES, WINDOW_BITS
 from naiad.protocol.http1.body import BodySink
 
-_WINDOW_BITS = {"gzip": 31, "deflate": 15}
 _GZIP_MAGIC = b"\x1f\x8b"
-_STEP_BYTES = 256 * 1024
-_LEVEL = 1  # float tensors compress no better at zlib's default level, and JSON a little better in three times the time
 
 
 def request_coding(content_encoding: bytes | None) -> str | None:
@@ -28,7 +25,7 @@ def request_coding(content_encoding: bytes | None) -> str | None:
     coding = content_encoding.decode("latin-1").strip().lower()
     if coding in {"", "identity"}:
         return None
-    if coding not in _WINDOW_BITS:
+    if coding not in WINDOW_BITS:
         raise UnsupportedError("Unsupported compression type")
     return coding
 
@@ -48,7 +45,7 @@ def _preferred(accept_encoding: bytes) -> str | None:
         coding, _, parameters = item.partition(";")
         coding = coding.strip()
         quality = _quality(parameters)
-        if quality > best_quality and (coding in _WINDOW_BITS or coding == "identity"):
+        if quality > best_quality and (coding in WINDOW_BITS or coding == "identity"):
             best, best_quality = coding, quality
     return None if best == "identity" else best
 
@@ -72,7 +69,7 @@ def decompress(body: bytes | memoryview, coding: str, max_bytes: int, sink: Body
     left_bytes = max_bytes
     rest = body
     while True:
-        stream = zlib.decompressobj(_WINDOW_BITS[coding])
+        stream = zlib.decompressobj(WINDOW_BITS[coding])
         while not stream.eof:
             plain = _step(stream, rest, coding)
             left_bytes -= len(plain)
@@ -95,7 +92,7 @@ def decompress(body: bytes | memoryview, coding: str, max_bytes: int, sink: Body
 def _step(stream: "zlib._Decompress", data: bytes | memoryview, coding: str) -> bytes:
     """Decompress some of `data`; gives nothing only at the end of the stream."""
     try:
-        plain = stream.decompress(data, _STEP_BYTES)
+        plain = stream.decompress(data, STEP_BYTES)
     except zlib.error as error:
         reason = str(error).rpartition(": ")[2]
         raise InvalidArgumentError(
@@ -104,11 +101,3 @@ def _step(stream: "zlib._Decompress", data: bytes | memoryview, coding: str) -> 
     if not plain and not stream.eof:
         raise InvalidArgumentError(f"request body is {coding} data that is cut short; send all of it")
     return plain
-
-
-def compress(buffers: Sequence[bytes | memoryview], coding: str) -> bytes:
-    """Return the buffers, one after the other, as one stream of `coding`."""
-    stream = zlib.compressobj(_LEVEL, wbits=_WINDOW_BITS[coding])
-    parts = [stream.compress(buffer) for buffer in buffers]
-    parts.append(stream.flush())
-    return b"".join(parts)
