@@ -3,15 +3,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from naiad.cli import background, serve
 from naiad.cli.main import cli
+from naiad.cli.registry import RunningServer
 from naiad.client import Client
 from naiad.errors import UnavailableError
 from naiad.options import LATER_FLAGS, BackendOption, RestrictedGroup, ServerOptions
@@ -161,6 +164,14 @@ def test_what_the_environment_says_does_not_show_in_the_arguments_of_a_backgroun
     environment = {"NAIAD_SERVE_HTTP_RESTRICTED_API": "trace:k=s3cret", "NAIAD_SERVE_HTTP_PORT": "9000"}
     invoke("--model-repository=a", "--detach", env=environment)
     assert launched == [["--model-repository=a", "9000"]]
+
+
+def test_the_models_of_a_server_that_asks_for_certificates_are_not_asked_for() -> None:
+    out = Console(file=StringIO())
+    server = RunningServer(1001, "mark", 1, "https://127.0.0.1:1", "", (), 0.0, 30)
+    serve._show_models(out, server, ServerOptions(model_repository=("models",)))
+    assert isinstance(out.file, StringIO)
+    assert out.file.getvalue() == "Its models are not shown here: it lets in only clients with a certificate\n"
 
 
 def test_a_server_serves_until_it_is_told_to_stop(repository: Path, state: Path) -> None:

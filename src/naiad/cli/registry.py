@@ -43,6 +43,11 @@ class RunningServer:
     grpc_url: str = ""
 
     @property
+    def asks_for_certificates(self) -> bool:
+        """Whether it lets in, over HTTP, only clients with a certificate, which the commands have not."""
+        return self.http_url.startswith("https:") and not self.certificate
+
+    @property
     def is_running(self) -> bool:
         """Whether the process is still there, and still the same."""
         return start_mark(self.pid) == self.mark != ""

@@ -242,6 +242,9 @@ def _serve_in_background(arguments: Sequence[str], options: ServerOptions) -> No
 
 def _show_models(out: Console, server: RunningServer, options: ServerOptions) -> None:
     """Print a started server's models; one whose restrictions forbid that runs all the same."""
+    if server.asks_for_certificates:
+        out.print("Its models are not shown here: it lets in only clients with a certificate")
+        return
     key = read_api_keys(options.api_key_file)[0] if options.api_key_file else ""
     try:
         with client_of(server, api_key=key) as client:

@@ -51,7 +51,7 @@ def _print(out: Console, server: RunningServer, ready: bool | None) -> None:
 
 def _is_ready(server: RunningServer) -> bool | None:
     """Ask a server; None for one without HTTP, or one that would ask for a certificate of this client."""
-    if not server.http_url or (server.http_url.startswith("https:") and not server.certificate):
+    if not server.http_url or server.asks_for_certificates:
         return None
     with client_of(server, timeout_s=_PROBE_TIMEOUT_S) as client:
         return client.ready()
