@@ -12,7 +12,7 @@ from naiad.protocol.timing_fields import REQUEST_HEADER, asks_for_timing
 from naiad.requests import InferRequest, InferResponse
 from naiad.server.forwarding import HeaderForwarding
 from naiad.server.http.exchange import Exchange
-from naiad.server.http.handlers.generated import (
+from naiad.server.http.handlers.generate_responses import (
     EventStream,
     OneObject,
     Respond,
