@@ -22,8 +22,16 @@ Examples:
   naiad models
   naiad models --url http://gpu-box:8000 --format json""",
 )
-@click.option("--url", default=DEFAULT_URL, envvar="NAIAD_URL", show_default=True, help="The server to ask.")
-@click.option("--api-key", default="", envvar="NAIAD_API_KEY", help="A key of the server; better: NAIAD_API_KEY.")
+@click.option(
+    "--url", default=DEFAULT_URL, envvar="NAIAD_URL", show_envvar=True, show_default=True, help="The server to ask."
+)
+@click.option(
+    "--api-key",
+    default="",
+    envvar="NAIAD_API_KEY",
+    show_envvar=True,
+    help="A key of the server; in the environment it does not show in the list of processes.",
+)
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def command(url: str, api_key: str, form: str) -> None:
     """List the models of a running server: versions, states, inputs and outputs. Works with Triton's too."""

@@ -25,7 +25,11 @@ Examples:
 )
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(form: str) -> None:
-    """List your servers on this machine: where they listen, what they serve, and whether they are ready."""
+    """List your servers on this machine: where they listen, what they serve, and whether they are ready.
+
+    Their list, and the logs of those in the background, lie in the folder that NAIAD_STATE_DIR names, by default
+    ~/.local/state/naiad/servers on Linux.
+    """
     rows = [(server, _is_ready(server)) for server in running_servers()]
     if form == "json":
         click.echo(json.dumps([asdict(server) | {"ready": ready} for server, ready in rows], indent=2))
