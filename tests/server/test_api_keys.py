@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from tests.builtin_models import FREE_PORTS, identity, write_model
 from tritonclient.grpc import service_pb2_grpc
 
 import naiad
@@ -19,21 +20,15 @@ from naiad.errors import InvalidArgumentError
 
 KEY = "second-s3cret"
 WAIT_S = 10
-CONFIG = """
-backend: "builtin"
-input { name: "X" data_type: TYPE_FP32 dims: [ 2 ] }
-output { name: "Y" data_type: TYPE_FP32 dims: [ 2 ] }
-"""
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[naiad.Server]:
     repository = tmp_path_factory.mktemp("repository")
-    (repository / "m" / "1").mkdir(parents=True)
-    (repository / "m" / "config.pbtxt").write_text(CONFIG)
+    write_model(repository, "m", identity(max_batch_size=0))
     keys = tmp_path_factory.mktemp("keys") / "keys"
     keys.write_text(f"# cameras\nfirst-s3cret\n{KEY}\n")
-    with naiad.Server(repository, http_port=0, grpc_port=0, metrics_port=0, api_key_file=str(keys)) as running:
+    with naiad.Server(repository, **FREE_PORTS, api_key_file=str(keys)) as running:
         yield running
 
 
@@ -111,7 +106,7 @@ def test_probes_over_grpc_need_no_key(stub: Any) -> None:
 
 def test_a_server_without_its_keys_does_not_start(tmp_path: Path) -> None:
     missing = tmp_path / "keys"
-    server = naiad.Server(tmp_path, http_port=0, grpc_port=0, metrics_port=0, api_key_file=str(missing))
+    server = naiad.Server(tmp_path, **FREE_PORTS, api_key_file=str(missing))
     with pytest.raises(InvalidArgumentError, match="keys cannot be read"):
         server.start()
 

@@ -10,17 +10,11 @@ import numpy as np
 import pytest
 import tritonclient.grpc
 import tritonclient.http
+from tests.builtin_models import FREE_PORTS, identity, write_model
 from tests.shm.cuda_stand_in import CudaStandIn
 
 import naiad
 from naiad.server import app
-
-_IDENTITY = """
-backend: "builtin" max_batch_size: 4
-input { name: "X" data_type: TYPE_FP32 dims: 2 } output { name: "Y" data_type: TYPE_FP32 dims: 2 }
-parameters { key: "kind" value { string_value: "identity" } }
-"""
-_PORTS: dict[str, Any] = {"http_port": 0, "grpc_port": 0, "metrics_port": 0}
 
 
 @pytest.fixture
@@ -32,9 +26,8 @@ def cudart(monkeypatch: pytest.MonkeyPatch) -> CudaStandIn:
 
 @pytest.fixture
 def server(cudart: CudaStandIn, tmp_path: Path) -> Iterator[naiad.Server]:
-    (tmp_path / "identity" / "1").mkdir(parents=True)
-    (tmp_path / "identity" / "config.pbtxt").write_text(_IDENTITY)
-    with naiad.Server(tmp_path, allow_client_shm=True, http_max_bytes_in_flight=4096, **_PORTS) as running:
+    write_model(tmp_path, "identity", identity(max_batch_size=4))
+    with naiad.Server(tmp_path, allow_client_shm=True, http_max_bytes_in_flight=4096, **FREE_PORTS) as running:
         yield running
 
 
@@ -79,13 +72,13 @@ def test_a_copy_counts_as_the_body_of_a_request(client: Any, protocol: Any, cuda
 def test_the_extension_is_listed_where_it_works(server: naiad.Server, tmp_path: Path) -> None:
     listed = _extensions(server)
     assert listed[listed.index("system_shared_memory") + 1] == "cuda_shared_memory"
-    with naiad.Server(tmp_path, **_PORTS) as closed:
+    with naiad.Server(tmp_path, **FREE_PORTS) as closed:
         assert not [name for name in _extensions(closed) if "shared_memory" in name]
 
 
 def test_it_is_not_listed_without_a_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(app, "find_cudart", lambda: None)
-    with naiad.Server(tmp_path, allow_client_shm=True, **_PORTS) as running:
+    with naiad.Server(tmp_path, allow_client_shm=True, **FREE_PORTS) as running:
         listed = _extensions(running)
     assert [name for name in listed if "shared_memory" in name] == ["system_shared_memory"]
 

@@ -12,37 +12,27 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.builtin_models import FREE_PORTS, identity, of_kind, write_model
 
 import naiad
 from naiad.errors import InternalError, InvalidArgumentError, NotFoundError, UnavailableError, UnsupportedError
 from naiad.server.app import App
 
-IDENTITY = """
-backend: "builtin"
-max_batch_size: 8
-input { name: "X" data_type: TYPE_FP32 dims: [ 2 ] }
-output { name: "Y" data_type: TYPE_FP32 dims: [ 2 ] }
-"""
-DELAY = IDENTITY + 'parameters { key: "kind" value { string_value: "delay" } }'
-DELAY += 'parameters { key: "delay_us" value { string_value: "300000" } } instance_group { count: 1 kind: KIND_CPU }'
-BROKEN = IDENTITY + 'parameters { key: "kind" value { string_value: "fail_load" } }'
-
-
-def write(repository: Path, name: str, config: str) -> None:
-    (repository / name / "1").mkdir(parents=True)
-    (repository / name / "config.pbtxt").write_text(config)
+ONE_INSTANCE = "instance_group { count: 1 kind: KIND_CPU }"
+SLOW = identity(kind="delay", delay_us="300000") + ONE_INSTANCE
+BROKEN = identity(kind="fail_load")
 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    write(tmp_path, "identity", IDENTITY)
+    write_model(tmp_path, "identity", identity())
     return tmp_path
 
 
 @pytest.fixture
 def server(repository: Path) -> Iterator[naiad.Server]:
-    write(repository, "slow", DELAY)
-    with naiad.Server(repository, http_port=0, grpc_port=0, metrics_port=0) as running:
+    write_model(repository, "slow", SLOW)
+    with naiad.Server(repository, **FREE_PORTS) as running:
         yield running
 
 
@@ -86,8 +76,8 @@ def test_a_caller_that_gives_up_frees_its_place(server: naiad.Server) -> None:
 
 
 def test_wait_ready_tells_what_is_wrong_when_it_gives_up(repository: Path) -> None:
-    write(repository, "broken", BROKEN)
-    with naiad.Server(repository, http_port=0, grpc_port=0, metrics_port=0, exit_on_error=False) as server:
+    write_model(repository, "broken", BROKEN)
+    with naiad.Server(repository, **FREE_PORTS, exit_on_error=False) as server:
         server.wait_ready("identity")
         with pytest.raises(UnavailableError, match="model 'broken' was not ready within 0 s: broken UNAVAILABLE"):
             server.wait_ready("broken", timeout_s=0)
@@ -134,9 +124,9 @@ def test_a_wrong_option_is_named(option: dict[str, object], error: type[Exceptio
 
 
 def test_a_model_that_fails_to_load_stops_the_start(repository: Path) -> None:
-    write(repository, "broken", BROKEN)
+    write_model(repository, "broken", BROKEN)
     with pytest.raises(InternalError, match="failed to load all models:\n  broken version 1: "):
-        naiad.Server(repository, http_port=0, grpc_port=0, metrics_port=0).start()
+        naiad.Server(repository, **FREE_PORTS).start()
 
 
 def test_an_unforeseen_error_at_the_start_reaches_the_caller(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +134,7 @@ def test_an_unforeseen_error_at_the_start_reaches_the_caller(repository: Path, m
         raise OSError("the disk has gone")
 
     monkeypatch.setattr(App, "start", fail)
-    server = naiad.Server(repository, http_port=0, grpc_port=0, metrics_port=0)
+    server = naiad.Server(repository, **FREE_PORTS)
     with pytest.raises(OSError, match="the disk has gone"):
         server.start()
     monkeypatch.undo()
@@ -175,12 +165,12 @@ def test_an_interrupted_start_leaves_no_server_behind(repository: Path, monkeypa
     before = set(threading.enumerate())
     monkeypatch.setattr(Future, "result", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        naiad.Server(repository, http_port=0, grpc_port=0, metrics_port=0).start()
+        naiad.Server(repository, **FREE_PORTS).start()
     assert "naiad-server" not in {thread.name for thread in set(threading.enumerate()) - before}
 
 
 def test_it_can_be_started_again_and_stopped_twice(repository: Path) -> None:
-    server = naiad.Server([repository], http_port=0, grpc_port=0, metrics_port=0)
+    server = naiad.Server([repository], **FREE_PORTS)
     for _ in range(2):
         with server:
             assert server.infer("identity", {"X": rows(1)}).outputs[0].shape == (1, 2)
@@ -190,8 +180,8 @@ def test_it_can_be_started_again_and_stopped_twice(repository: Path) -> None:
 
 
 def test_a_request_that_outlasts_the_exit_timeout_is_told_so(repository: Path) -> None:
-    write(repository, "slow", DELAY)
-    server = naiad.Server(repository, http_port=0, grpc_port=0, metrics_port=0, exit_timeout_secs=0)
+    write_model(repository, "slow", SLOW)
+    server = naiad.Server(repository, **FREE_PORTS, exit_timeout_secs=0)
     told: list[BaseException] = []
 
     def ask() -> None:
@@ -227,15 +217,15 @@ def test_requests_in_flight_and_in_the_queue_are_finished_when_it_stops(server: 
 
 
 def test_metrics_hold_the_machines_figures_unless_told_otherwise(repository: Path) -> None:
-    with naiad.Server(repository, http_port=0, grpc_port=0, metrics_port=0, metrics_interval_ms=1) as server:
+    with naiad.Server(repository, **FREE_PORTS, metrics_interval_ms=1) as server:
         assert ("nv_cpu_memory_total_bytes " in metrics(server)) is Path("/proc/meminfo").exists()
-    with naiad.Server(repository, http_port=0, grpc_port=0, metrics_port=0, allow_cpu_metrics=False) as server:
+    with naiad.Server(repository, **FREE_PORTS, allow_cpu_metrics=False) as server:
         assert "nv_cpu" not in metrics(server)
 
 
 def test_metrics_config_asks_for_distributions(repository: Path) -> None:
     wanted = ("summary_latencies=true", "histogram_latencies=true", "counter_latencies=false")
-    with naiad.Server(repository, http_port=0, grpc_port=0, metrics_port=0, metrics_config=wanted) as server:
+    with naiad.Server(repository, **FREE_PORTS, metrics_config=wanted) as server:
         server.infer("identity", {"X": rows(1)})
         text = metrics(server)
     own = 'model="identity",version="1"'
@@ -245,7 +235,7 @@ def test_metrics_config_asks_for_distributions(repository: Path) -> None:
 
 
 def test_requests_beyond_the_limit_are_refused_and_counted(repository: Path) -> None:
-    write(repository, "slow", DELAY)
+    write_model(repository, "slow", SLOW)
     options = {"http_port": 0, "grpc_port": 0, "metrics_port": 0, "max_requests_in_flight": 1}
     with naiad.Server(repository, **options) as server, naiad.Client(server.http_url) as client:
 
@@ -276,10 +266,10 @@ class TestStream:
 
     @pytest.fixture
     def server(self, repository: Path) -> Iterator[naiad.Server]:
-        for name, more in (("repeat", ""), ("unlucky", _parameter("fail_value", "13") + _parameter("message", "bad"))):
-            write(repository, name, f'backend: "builtin" {_parameter("kind", "repeat")} {more}')
-        write(repository, "parameters", f'backend: "builtin" {_parameter("kind", "parameters")}')
-        with naiad.Server(repository, http_port=0, grpc_port=0, metrics_port=0, exit_timeout_secs=5) as running:
+        write_model(repository, "repeat", of_kind("repeat"))
+        write_model(repository, "unlucky", of_kind("repeat", fail_value="13", message="bad"))
+        write_model(repository, "parameters", of_kind("parameters"))
+        with naiad.Server(repository, **FREE_PORTS, exit_timeout_secs=5) as running:
             yield running
 
     def test_each_response_is_given_as_it_comes(self, server: naiad.Server) -> None:
@@ -333,16 +323,12 @@ class TestStream:
         assert [response.output("OUT").tolist() for response in responses] == [[n] for n in range(1, 10)]
 
     def test_stopping_the_server_ends_what_is_open(self, repository: Path) -> None:
-        write(repository, "repeat", f'backend: "builtin" {_parameter("kind", "repeat")}')
-        options = {"http_port": 0, "grpc_port": 0, "metrics_port": 0, "exit_timeout_secs": 0}
+        write_model(repository, "repeat", of_kind("repeat"))
+        options = FREE_PORTS | {"exit_timeout_secs": 0}
         with naiad.Server(repository, **options) as server:
             responses = server.stream("repeat", repeated(1, delay_ms=60_000))
         with pytest.raises(UnavailableError, match="topp"):
             next(responses)
-
-
-def _parameter(key: str, value: str) -> str:
-    return f'parameters {{ key: "{key}" value {{ string_value: "{value}" }} }}'
 
 
 def repeated(*values: int, delay_ms: int = 0) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[Any]]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from tests.builtin_models import FREE_PORTS, of_kind, write_model
 from tritonclient.grpc import service_pb2_grpc
 
 import naiad
@@ -62,12 +63,10 @@ def test_a_request_without_such_a_field_stays_what_it_is() -> None:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[naiad.Server]:
     """A server of a model that tells its parameters; names with `x-` or `timeout` within are forwarded."""
     folder = tmp_path_factory.mktemp("models")
-    (folder / "m" / "1").mkdir(parents=True)
-    text = 'backend: "builtin" parameters { key: "kind" value { string_value: "parameters" } }'
-    (folder / "m" / "config.pbtxt").write_text(text, encoding="utf-8")
+    write_model(folder, "m", of_kind("parameters"))
     pattern = "x-|timeout|user-agent"
     options = {"http_header_forward_pattern": pattern, "grpc_header_forward_pattern": pattern}
-    with naiad.Server(folder, http_port=0, grpc_port=0, metrics_port=0, **options) as started:
+    with naiad.Server(folder, **FREE_PORTS, **options) as started:
         yield started
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from tests.builtin_models import identity, write_model
 
 import naiad
 from naiad.errors import InvalidArgumentError, UnavailableError
@@ -21,19 +22,13 @@ from naiad.server.http.listener import HttpServer
 from naiad.server.http.settings import HttpSettings, TimeLimits
 
 WAIT_S = 10
-CONFIG = """
-backend: "builtin"
-input { name: "X" data_type: TYPE_FP32 dims: [ -1 ] }
-output { name: "Y" data_type: TYPE_FP32 dims: [ -1 ] }
-"""
 PORTS = {"http_port": 0, "allow_grpc": False, "allow_metrics": False}
 
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("repository")
-    (folder / "m" / "1").mkdir(parents=True)
-    (folder / "m" / "config.pbtxt").write_text(CONFIG)
+    write_model(folder, "m", identity(dims=-1, max_batch_size=0))
     return folder
 
 

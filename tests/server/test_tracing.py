@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton_grpc
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from tests.builtin_models import FREE_PORTS, identity, of_kind, write_model
 from tests.telemetry.traces.collector import Collector
 from tritonclient.utils import InferenceServerException
 
@@ -22,17 +23,12 @@ from naiad.errors import InvalidArgumentError, UnsupportedError
 from naiad.options import TraceOptions
 from naiad.server.tracing import Tracing
 
-IDENTITY = """
-backend: "builtin"
-max_batch_size: 8
-input { name: "X" data_type: TYPE_FP32 dims: [ 2 ] }
-output { name: "Y" data_type: TYPE_FP32 dims: [ 2 ] }
-"""
-FAILING = IDENTITY + 'parameters { key: "kind" value { string_value: "fail" } }'
-SLOW = IDENTITY + 'parameters { key: "kind" value { string_value: "delay" } }'
-SLOW += 'parameters { key: "delay_us" value { string_value: "300000" } } instance_group { count: 1 kind: KIND_CPU }'
-REPEAT = 'backend: "builtin" parameters { key: "kind" value { string_value: "repeat" } }'
-REPEAT += 'parameters { key: "fail_value" value { string_value: "13" } }'
+MODELS = {
+    "identity": identity(),
+    "failing": identity(kind="fail"),
+    "slow": identity(kind="delay", delay_us="300000") + "instance_group { count: 1 kind: KIND_CPU }",
+    "repeat": of_kind("repeat", fail_value="13"),
+}
 BODY = b'{"id":"my-id","inputs":[{"name":"X","datatype":"FP32","shape":[1,2],"data":[1,0.5]}]}'
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 DEADLINE_S = 10
@@ -48,13 +44,12 @@ Serve = Callable[..., naiad.Server]
 def serve(tmp_path: Path) -> Iterator[Serve]:
     """Return a function that starts a server with some models and so many `--trace-config`."""
     repository = tmp_path / "models"
-    for name, config in (("identity", IDENTITY), ("failing", FAILING), ("slow", SLOW), ("repeat", REPEAT)):
-        (repository / name / "1").mkdir(parents=True)
-        (repository / name / "config.pbtxt").write_text(config)
+    for name, config in MODELS.items():
+        write_model(repository, name, config)
     started: list[naiad.Server] = []
 
     def start(*trace_config: str) -> naiad.Server:
-        server = naiad.Server(repository, http_port=0, grpc_port=0, metrics_port=0, trace_config=trace_config)
+        server = naiad.Server(repository, **FREE_PORTS, trace_config=trace_config)
         started.append(server)
         server.start()
         return server
