@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A few threads for what would hold up the event loop: compression and large JSON.
 
-May import `server`'s `asker`.
+May import `server`'s `request_context`.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from naiad.server.asker import Asker
+from naiad.server.request_context import RequestContext
 
 T = TypeVar("T")
 
@@ -24,21 +24,21 @@ class SlowWork:
     def __init__(self, threads: int = 2) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="naiad-slow-work")
 
-    def run(self, asker: Asker, work: Callable[[], T], then: Callable[[T], None]) -> None:
+    def run(self, context: RequestContext, work: Callable[[], T], then: Callable[[T], None]) -> None:
         """Call `work` in a thread, then `then` with its result on the loop, if somebody still waits for the answer.
 
-        What either raises becomes the asker's answer.
+        What either raises becomes the request's answer.
         """
         loop = asyncio.get_running_loop()
 
         def step() -> None:
-            if not asker.waiting:
+            if not context.waiting:
                 return  # what clients that come and go leave behind must not keep others waiting
             try:
                 finish = partial(then, work())
-            except BaseException as error:  # noqa: BLE001 - raised again on the loop, within `Asker.run`
+            except BaseException as error:  # noqa: BLE001 - raised again on the loop, within `RequestContext.run`
                 finish = partial(_raise, [error])
-            loop.call_soon_threadsafe(_finish, asker, finish)
+            loop.call_soon_threadsafe(_finish, context, finish)
 
         # Not `run_in_executor`: the futures it ties together keep each other, and with them the result or the error's
         # traceback, and so the request's body, until the garbage collector comes by.
@@ -49,9 +49,9 @@ class SlowWork:
         self._pool.shutdown(cancel_futures=True)
 
 
-def _finish(asker: Asker, finish: Callable[[], None]) -> None:
-    if not asker.cancelled:
-        asker.run(finish)
+def _finish(context: RequestContext, finish: Callable[[], None]) -> None:
+    if not context.cancelled:
+        context.run(finish)
 
 
 def _raise(errors: list[BaseException]) -> None:

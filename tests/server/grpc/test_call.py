@@ -16,10 +16,10 @@ from naiad.protocol.grpc.response import EncodedMessage
 from naiad.protocol.http2 import frames
 from naiad.protocol.http2.connection import Connection
 from naiad.protocol.http2.faults import ErrorCode
-from naiad.server.asker import Asker
 from naiad.server.bodies import BodyBudget
 from naiad.server.grpc.call import Call
 from naiad.server.grpc.method import Method
+from naiad.server.request_context import RequestContext
 from naiad.server.slow_work import SlowWork
 
 T = TypeVar("T")
@@ -34,8 +34,8 @@ class HeldWork(SlowWork):
         super().__init__()
         self.held: deque[Callable[[], None]] = deque()
 
-    def run(self, asker: Asker, work: Callable[[], T], then: Callable[[T], None]) -> None:
-        self.held.append(lambda: asker.run(lambda: then(work())))
+    def run(self, context: RequestContext, work: Callable[[], T], then: Callable[[T], None]) -> None:
+        self.held.append(lambda: context.run(lambda: then(work())))
 
     def do_next(self) -> None:
         self.held.popleft()()

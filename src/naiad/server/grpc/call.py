@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One gRPC call: joins its messages, hands them to the method's handler, and sends what that answers.
 
-May import `protocol`, `errors`, `method` beside it, and `server`'s `asker`, `bodies` and `slow_work`;
+May import `protocol`, `errors`, `method` beside it, and `server`'s `request_context`, `bodies` and `slow_work`;
 knows nothing of sockets beyond the `Session` that it belongs to.
 """
 
@@ -31,9 +31,9 @@ from naiad.protocol.grpc.response import EncodedMessage
 from naiad.protocol.grpc.wire import first_tensor_at
 from naiad.protocol.http2.connection import Connection
 from naiad.protocol.http2.streams import Stream
-from naiad.server.asker import Asker
 from naiad.server.bodies import BodyBudget, BodyBuffer, filled
 from naiad.server.grpc.method import Method, StreamHandler
+from naiad.server.request_context import RequestContext
 from naiad.server.slow_work import SlowWork
 
 Trailing = Callable[[int], Iterable[tuple[bytes, bytes]]]
@@ -59,7 +59,7 @@ class Session(Protocol):
         """Call `step` once others have had their turn on the loop."""
 
 
-class Call(Asker):
+class Call(RequestContext):
     """A call that waits for its answer; the sink of its HTTP/2 stream.
 
     A unary method answers exactly once, by `respond` or `fail`. A streaming one sends any number of messages by `send`,

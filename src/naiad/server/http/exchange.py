@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One request and its one response, whole or in pieces, as handlers see them.
 
-May import `protocol`, `errors` and `server`'s `asker`; knows nothing of sockets beyond the `Responder` that takes its
-answer.
+May import `protocol`, `errors` and `server`'s `request_context`; knows nothing of sockets beyond the `Responder` that
+takes its answer.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from naiad.errors import NaiadError
 from naiad.protocol.http1.head import RequestHead
 from naiad.protocol.http1.responses import Headers
 from naiad.protocol.rest.response import encode_error
-from naiad.server.asker import Asker
+from naiad.server.request_context import RequestContext
 
 JSON: Headers = ((b"Content-Type", b"application/json"),)
 TEXT: Headers = ((b"Content-Type", b"text/plain"),)
@@ -42,7 +42,7 @@ class Responder(Protocol):
         """End the response that has begun so that the client sees that it is not whole."""
 
 
-class Exchange(Asker):
+class Exchange(RequestContext):
     """A request that waits for its response.
 
     `body` is empty without one; `receiving_since_ns` is when it began to come (monotonic), 0 if it came with the head.

@@ -14,10 +14,10 @@ from naiad.telemetry.traces.trace import Trace
 
 P = ParamSpec("P")
 
-_logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
-class Asker(ABC):
+class RequestContext(ABC):
     """A request that waits for its answer: an HTTP exchange or a gRPC call.
 
     `on_cancel` may be set to be told, once, that nobody waits any more; `cancelled` says so from then on. A `trace` may
@@ -55,8 +55,8 @@ class Asker(ABC):
             function(*args, **kwargs)
         except NaiadError as error:
             self.fail(error)
-        except Exception:
-            _logger.exception("unforeseen error while handling %s", self.description)
+        except Exception:  # noqa: BLE001 - the boundary named above
+            _log.exception("unforeseen error while handling %s", self.description)
             self.fail(InternalError("internal error while handling the request; the server's log has the details"))
 
     def _tell_of_cancel(self) -> None:
@@ -66,5 +66,5 @@ class Asker(ABC):
             return
         try:
             on_cancel()
-        except Exception:
-            _logger.exception("unforeseen error while cancelling %s", self.description)
+        except Exception:  # noqa: BLE001 - as in `run`
+            _log.exception("unforeseen error while cancelling %s", self.description)

@@ -4,10 +4,10 @@
 import pytest
 
 from naiad.errors import InternalError, InvalidArgumentError, NaiadError
-from naiad.server.asker import Asker
+from naiad.server.request_context import RequestContext
 
 
-class Request(Asker):
+class Request(RequestContext):
     """Notes how it ends."""
 
     def __init__(self) -> None:
