@@ -11,7 +11,7 @@ from naiad.protocol.http2 import frames
 from naiad.protocol.http2.header_blocks import encode_fields
 from naiad.server.bodies import BodyBudget
 from naiad.server.grpc.call import Call
-from naiad.server.grpc.connection import GrpcConnection, ServerState
+from naiad.server.grpc.connection import GrpcConnection, GrpcState
 from naiad.server.grpc.method import Method
 from naiad.server.grpc.settings import GrpcSettings, TimeLimits
 from naiad.server.slow_work import SlowWork
@@ -61,7 +61,7 @@ class Port:
 
     def __init__(self, settings: GrpcSettings) -> None:
         self.slow_work = SlowWork()
-        self.state = ServerState({"/a.B/C": Method(_answer)}, settings, BodyBudget(), self.slow_work)
+        self.state = GrpcState({"/a.B/C": Method(_answer)}, settings, BodyBudget(), self.slow_work)
 
     def connect(self) -> tuple[GrpcConnection, FakeTransport]:
         connection, transport = GrpcConnection(self.state), FakeTransport()

@@ -52,7 +52,7 @@ CallCheck = Callable[[CallHead], None]
 """Raises a `NaiadError` for a call that is to be refused before its messages are read."""
 
 
-class ServerState(ListenerState["GrpcConnection"]):
+class GrpcState(ListenerState["GrpcConnection"]):
     """What the connections of one listener share."""
 
     __slots__ = ("budget", "check_call", "methods", "settings", "slow_work")
@@ -76,7 +76,7 @@ class ServerState(ListenerState["GrpcConnection"]):
 class GrpcConnection(asyncio.BufferedProtocol):
     """See the module's rules; the methods up to `resume_writing` are asyncio's."""
 
-    def __init__(self, state: ServerState) -> None:
+    def __init__(self, state: GrpcState) -> None:
         self._state = state
         settings = state.settings
         self.budget = state.budget

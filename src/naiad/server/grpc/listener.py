@@ -5,7 +5,7 @@ May import its neighbours `connection`, `method` and `settings`, and `server`'s 
 """
 
 from naiad.server.bodies import BodyBudget
-from naiad.server.grpc.connection import CallCheck, GrpcConnection, ServerState
+from naiad.server.grpc.connection import CallCheck, GrpcConnection, GrpcState
 from naiad.server.grpc.method import Methods
 from naiad.server.grpc.settings import GrpcSettings
 from naiad.server.listener import Listener
@@ -15,7 +15,7 @@ from naiad.server.slow_work import SlowWork
 class GrpcServer(Listener[GrpcConnection]):
     """Serves `methods` on one address and port; `check_call` may refuse calls before their messages are read."""
 
-    _state: ServerState
+    _state: GrpcState
 
     def __init__(
         self,
@@ -25,5 +25,5 @@ class GrpcServer(Listener[GrpcConnection]):
         slow_work: SlowWork,
         check_call: CallCheck | None = None,
     ) -> None:
-        state = ServerState(methods, settings, budget, slow_work, check_call)
+        state = GrpcState(methods, settings, budget, slow_work, check_call)
         super().__init__(state, lambda: GrpcConnection(state), settings.times.tick_s)

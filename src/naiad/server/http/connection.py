@@ -46,7 +46,7 @@ HeadCheck = Callable[[RequestHead], None]
 """Raises `HttpError` for a request that is to be refused before its body is read."""
 
 
-class ServerState(ListenerState["Connection"]):
+class HttpState(ListenerState["HttpConnection"]):
     """What the connections of one listener share."""
 
     __slots__ = ("budget", "check_head", "handler", "parse_head", "settings")
@@ -79,10 +79,10 @@ class Phase(Enum):
 _READING = frozenset((Phase.IDLE, Phase.HEAD, Phase.BODY))
 
 
-class Connection(asyncio.BufferedProtocol):
+class HttpConnection(asyncio.BufferedProtocol):
     """See the module's rules; the methods up to `resume_writing` are asyncio's."""
 
-    def __init__(self, state: ServerState) -> None:
+    def __init__(self, state: HttpState) -> None:
         self._state = state
         self._reader = RequestReader(state.settings.limits, state.parse_head)
         self._transport = cast(asyncio.Transport, None)

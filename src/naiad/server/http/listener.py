@@ -5,16 +5,16 @@ May import its neighbours `connection`, `exchange` and `settings`, and `server`'
 """
 
 from naiad.server.bodies import BodyBudget
-from naiad.server.http.connection import Connection, HeadCheck, ServerState
+from naiad.server.http.connection import HeadCheck, HttpConnection, HttpState
 from naiad.server.http.exchange import Handler
 from naiad.server.http.settings import HttpSettings
 from naiad.server.listener import Listener
 
 
-class HttpServer(Listener[Connection]):
+class HttpServer(Listener[HttpConnection]):
     """Serves `handler` on one address and port; `check_head` may refuse requests before their bodies are read."""
 
-    _state: ServerState
+    _state: HttpState
 
     def __init__(
         self,
@@ -23,5 +23,5 @@ class HttpServer(Listener[Connection]):
         budget: BodyBudget | None = None,
         check_head: HeadCheck | None = None,
     ) -> None:
-        state = ServerState(handler, settings or HttpSettings(), budget or BodyBudget(), check_head)
-        super().__init__(state, lambda: Connection(state), state.settings.times.tick_s)
+        state = HttpState(handler, settings or HttpSettings(), budget or BodyBudget(), check_head)
+        super().__init__(state, lambda: HttpConnection(state), state.settings.times.tick_s)
