@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from naiad.backends.base import ModelInstance, Placement
 from naiad.config.proto import ModelConfig, model_config_pb2
-from naiad.engine.model import Model, Runtime
+from naiad.engine.model import EngineContext, Model
 from naiad.engine.pending import Pending
 from naiad.errors import InternalError, NaiadError, UnavailableError
 from naiad.requests import InferRequest, InferResponse, InputTensor
@@ -197,8 +197,8 @@ class Client:
 
 async def walk(setup: Setup, arrivals: list[Arrival]) -> None:
     backend = Backend(setup)
-    runtime = Runtime.on(asyncio.get_running_loop())
-    model = Model.load("m", 1, config=config_of(setup), backend_model=backend, labels={}, runtime=runtime)
+    context = EngineContext.on(asyncio.get_running_loop())
+    model = Model.load("m", 1, config=config_of(setup), backend_model=backend, labels={}, context=context)
     clients = [Client(number, arrival, setup.max_batch_size) for number, arrival in enumerate(arrivals, start=1)]
     order: list[int] = []
     asking = []
@@ -267,8 +267,8 @@ def test_what_is_cancelled_gives_its_place_to_the_next() -> None:
 
     async def scenario() -> None:
         backend = Backend(setup)
-        runtime = Runtime.on(asyncio.get_running_loop())
-        model = Model.load("m", 1, config=config_of(setup), backend_model=backend, labels={}, runtime=runtime)
+        context = EngineContext.on(asyncio.get_running_loop())
+        model = Model.load("m", 1, config=config_of(setup), backend_model=backend, labels={}, context=context)
         stays = Arrival(1, 1, 0, None, False, True)
         first = Client(1, stays, 1)
         order: list[int] = []
@@ -292,8 +292,8 @@ def test_urgent_requests_are_computed_before_those_that_came_earlier() -> None:
     setup = Setup(1, True, False, 0, 0, 1, 20_000, levels=3)
 
     async def scenario() -> None:
-        runtime = Runtime.on(asyncio.get_running_loop())
-        model = Model.load("m", 1, config=config_of(setup), backend_model=Backend(setup), labels={}, runtime=runtime)
+        context = EngineContext.on(asyncio.get_running_loop())
+        model = Model.load("m", 1, config=config_of(setup), backend_model=Backend(setup), labels={}, context=context)
         order: list[int] = []
         arrivals = [Arrival(1, 1, 0, None, False, True, priority) for priority in (3, 3, 0, 1, 2, 1)]
         asking = [
@@ -314,8 +314,8 @@ def test_how_many_instances_compute_with_how_many_threads_is_told() -> None:
     setup = Setup(4, True, False, 0, 1, 3, 0)
 
     async def scenario() -> None:
-        runtime = Runtime.on(asyncio.get_running_loop())
-        model = Model.load("m", 1, config=config_of(setup), backend_model=Backend(setup), labels={}, runtime=runtime)
+        context = EngineContext.on(asyncio.get_running_loop())
+        model = Model.load("m", 1, config=config_of(setup), backend_model=Backend(setup), labels={}, context=context)
         assert (model.instance_count, model.threads_per_instance) == (setup.instances, 3)
         model.close()
 

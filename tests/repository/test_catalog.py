@@ -16,7 +16,7 @@ import pytest
 from naiad.backends.base import Backend, BackendModel, BackendSettings, ModelFiles, ModelInstance, Placement
 from naiad.backends.registry import backend_for
 from naiad.config.proto import ModelConfig
-from naiad.engine.model import Model, Runtime
+from naiad.engine.model import EngineContext, Model
 from naiad.errors import InvalidArgumentError, NaiadError, NotFoundError, UnavailableError
 from naiad.repository.catalog import Catalog
 from naiad.repository.loading import ConfigCompleter, Loader
@@ -56,8 +56,8 @@ async def a_catalog(
     find_backend: Callable[[str], Backend] = backend_for,
     strict_readiness: bool = True,
 ) -> AsyncIterator[Catalog]:
-    runtime = Runtime.on(asyncio.get_running_loop())
-    loader = Loader(partial(Model.load, runtime=runtime), completers=completers, find_backend=find_backend)
+    context = EngineContext.on(asyncio.get_running_loop())
+    loader = Loader(partial(Model.load, context=context), completers=completers, find_backend=find_backend)
     catalog = Catalog(repositories, loader, strict_readiness=strict_readiness)
     try:
         yield catalog

@@ -28,7 +28,7 @@ from naiad.telemetry.traces.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)
-class Runtime:
+class EngineContext:
     """What all models of a server share: event loop, the way back to it, clock (monotonic ns), and what to count."""
 
     loop: Loop
@@ -37,8 +37,8 @@ class Runtime:
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
 
     @classmethod
-    def on(cls, loop: Loop, metrics: MetricsSettings | None = None) -> "Runtime":
-        """Return the runtime of a server that lives on `loop`."""
+    def on(cls, loop: Loop, metrics: MetricsSettings | None = None) -> "EngineContext":
+        """Return the context of a server that lives on `loop`."""
         return cls(loop, Mailbox(loop), metrics=metrics or MetricsSettings())
 
 
@@ -55,7 +55,7 @@ class Model:
         instances: Sequence[InstanceThread | RespondingThread],
         threads_per_instance: int,
         signature: Signature,
-        runtime: Runtime,
+        context: EngineContext,
         release: Callable[[], None],
         load_duration_ns: int = 0,
     ) -> None:
@@ -68,12 +68,12 @@ class Model:
         self._signature = signature
         self._instances = instances
         self._release = release
-        self._clock = runtime.clock
+        self._clock = context.clock
         self._load_duration_ns = load_duration_ns
         self._tags = dict(config.metric_tags)
         is_streaming = self.is_decoupled and any(isinstance(one, RespondingThread) for one in instances)
-        self._statistics = StatisticsRecorder(runtime.metrics, counts_responses=is_streaming)
-        self._scheduler = self._make_scheduler(runtime)
+        self._statistics = StatisticsRecorder(context.metrics, counts_responses=is_streaming)
+        self._scheduler = self._make_scheduler(context)
 
     @classmethod
     def load(
@@ -84,7 +84,7 @@ class Model:
         config: ModelConfig,
         backend_model: BackendModel,
         labels: Mapping[str, tuple[str, ...]],
-        runtime: Runtime,
+        context: EngineContext,
         began_ns: int | None = None,
     ) -> "Model":
         """Make the instances that the completed `config` asks for; blocks, so call it in a loader's thread.
@@ -95,14 +95,14 @@ class Model:
         Raises:
             NaiadError: an instance could not be made.
         """
-        began_ns = runtime.clock() if began_ns is None else began_ns
+        began_ns = context.clock() if began_ns is None else began_ns
         signature = Signature.from_config(config, name)
         instances: list[InstanceThread | RespondingThread] = []
         is_decoupled = config.model_transaction_policy.decoupled
         try:
             for placement in placements(config):
                 instance = backend_model.create_instance(config, placement)
-                instances.append(_thread(placement.name, instance, signature, runtime.mailbox, is_decoupled))
+                instances.append(_thread(placement.name, instance, signature, context.mailbox, is_decoupled))
             threads_per_instance = backend_model.threads_per_instance(config)
         except BaseException:
             _close(instances, backend_model)
@@ -115,12 +115,12 @@ class Model:
             instances=instances,
             threads_per_instance=threads_per_instance,
             signature=signature,
-            runtime=runtime,
+            context=context,
             release=lambda: _close(instances, backend_model),
-            load_duration_ns=runtime.clock() - began_ns,
+            load_duration_ns=context.clock() - began_ns,
         )
 
-    def _make_scheduler(self, runtime: Runtime) -> Scheduler[InstanceThread] | Scheduler[RespondingThread]:
+    def _make_scheduler(self, context: EngineContext) -> Scheduler[InstanceThread] | Scheduler[RespondingThread]:
         config = self.config
         policy, queue = _batch_policy(config), RequestQueue.from_config(config)
         keeps_order = config.dynamic_batching.preserve_ordering
@@ -132,9 +132,9 @@ class Model:
                 queue=queue,
                 instances=responding,
                 statistics=self._statistics,
-                loop=runtime.loop,
-                mailbox=runtime.mailbox,
-                clock=runtime.clock,
+                loop=context.loop,
+                mailbox=context.mailbox,
+                clock=context.clock,
                 is_decoupled=self.is_decoupled,
                 preserve_ordering=keeps_order,
             )
@@ -143,8 +143,8 @@ class Model:
             queue=queue,
             instances=[one for one in self._instances if isinstance(one, InstanceThread)],
             statistics=self._statistics,
-            loop=runtime.loop,
-            clock=runtime.clock,
+            loop=context.loop,
+            clock=context.clock,
             preserve_ordering=keeps_order,
         )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from naiad._version import __version__
 from naiad.backends.threads import usable_cores
 from naiad.engine.dataplane import DataPlane
-from naiad.engine.model import Model, Runtime
+from naiad.engine.model import EngineContext, Model
 from naiad.errors import InternalError
 from naiad.options import ServerOptions
 from naiad.repository.catalog import Catalog, LoadReport
@@ -97,9 +97,9 @@ class App:
 
     def _make_catalog(self) -> Catalog:
         options = self.options
-        runtime = Runtime.on(asyncio.get_running_loop(), self._metrics_settings)
+        context = EngineContext.on(asyncio.get_running_loop(), self._metrics_settings)
         loader = Loader(
-            make_model=functools.partial(Model.load, runtime=runtime),
+            make_model=functools.partial(Model.load, context=context),
             completers=(inject_metadata,),
             backend_options=options.backend_options,
             usable_cores=self.usable_cores,

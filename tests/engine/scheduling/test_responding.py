@@ -17,7 +17,7 @@ from tests.engine.loops import SteppedLoop
 
 from naiad.backends.base import ModelRequest, Placement, RespondingInstance
 from naiad.config.proto import ModelConfig, model_config_pb2
-from naiad.engine.model import Model, Runtime
+from naiad.engine.model import EngineContext, Model
 from naiad.engine.pending import Pending
 from naiad.engine.scheduling.channel import MOST_RESPONSES_UNDER_WAY
 from naiad.engine.scheduling.instances import Mailbox
@@ -131,8 +131,8 @@ def run() -> Callable[..., None]:
     ) -> None:
         async def main() -> None:
             config = config_of(decoupled, batches, keeps_order=keeps_order)
-            runtime = Runtime.on(asyncio.get_running_loop())
-            model = Model.load("m", 1, config=config, backend_model=Backend(serve), labels={}, runtime=runtime)
+            context = EngineContext.on(asyncio.get_running_loop())
+            model = Model.load("m", 1, config=config, backend_model=Backend(serve), labels={}, context=context)
             await test(model)  # type: ignore[misc]
             await until(lambda: model.is_idle)
             model.stop()
@@ -562,9 +562,9 @@ def keep() -> Callable[..., None]:
     def with_keeper(serve: Serve, test: Callable[[Keeper], object], batches: bool = False) -> None:
         async def main() -> None:
             loop = SteppedLoop()
-            runtime = Runtime(loop, Mailbox(loop), lambda: loop.now_ns)
+            context = EngineContext(loop, Mailbox(loop), lambda: loop.now_ns)
             config = config_of(decoupled=True, batches=batches)
-            model = Model.load("m", 1, config=config, backend_model=Backend(serve), labels={}, runtime=runtime)
+            model = Model.load("m", 1, config=config, backend_model=Backend(serve), labels={}, context=context)
             await test(Keeper(model, loop))  # type: ignore[misc]
             await until(lambda: model.is_idle)
             model.stop()
@@ -801,9 +801,9 @@ def test_no_response_is_lost_doubled_or_after_the_last(plans: list[Plan], instan
     planned = Planned(plans)
 
     async def main() -> None:
-        runtime = Runtime.on(asyncio.get_running_loop())
+        context = EngineContext.on(asyncio.get_running_loop())
         config = config_of(decoupled=True, instances=instances)
-        model = Model.load("m", 1, config=config, backend_model=Backend(planned.serve), labels={}, runtime=runtime)
+        model = Model.load("m", 1, config=config, backend_model=Backend(planned.serve), labels={}, context=context)
         clients = [Client(model, 0, id=str(number)) for number in range(len(plans))]
         for client, plan in zip(clients, plans, strict=True):
             client.hold_back(plan.holds)
