@@ -85,6 +85,11 @@ def test_changes_are_read_from_json(body: object, changes: dict[str, object]) ->
         ('{"trace_rate":""}', InvalidArgumentError, "Unable to parse 'trace_rate', got: "),
         ('{"trace_rate":"²"}', InvalidArgumentError, "Unable to parse 'trace_rate', got: ²"),
         (
+            '{"log_frequency":"2147483648"}',
+            InvalidArgumentError,
+            "Unable to parse 'log_frequency', value is out of range [ 0, 4294967295 ], got: 2147483648",
+        ),
+        (
             '{"trace_rate":"4294967296"}',
             InvalidArgumentError,
             "Unable to parse 'trace_rate', value is out of range [ 0, 4294967295 ], got: 4294967296",

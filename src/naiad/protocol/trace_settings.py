@@ -19,7 +19,7 @@ from naiad.snapshots import TRACE_LEVELS, TraceSettings
 Changes = dict[str, tuple[str, ...] | int | None]
 
 _MAX_UNSIGNED = 2**32 - 1
-_MAX_COUNT = 2**31 - 1
+_MAX_INT = 2**31 - 1
 _NUMBER = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]+)")
 """What C++ reads of a number's text; it does not mind what comes behind."""
 
@@ -99,7 +99,7 @@ def _changes(
             changes |= _levels(levels_of(level), len(level) if isinstance(level, list) else 0)
     for name, field, least, most in (
         ("trace_rate", "rate", 0, _MAX_UNSIGNED),
-        ("trace_count", "count", -1, _MAX_COUNT),
+        ("trace_count", "count", -1, _MAX_INT),
         ("log_frequency", "log_frequency", 0, _MAX_UNSIGNED),
     ):
         if name in wanted:
@@ -126,8 +126,7 @@ def _number(name: str, text: str, least: int, most: int, gap: str) -> int:
     if match is None:
         raise InvalidArgumentError(f"Unable to parse '{name}', got: {text}")
     number = int(match[1]) if len(match[1]) < 32 else most + 1
-    lowest = -_MAX_COUNT - 1 if least < 0 else -most  # an unsigned number wraps around
-    if not lowest <= number <= most:
+    if not -_MAX_INT - 1 <= number <= _MAX_INT:  # of a C++ int, whatever the text says; below 0 it wraps around
         raise InvalidArgumentError(f"Unable to parse '{name}', value is out of range [ {least}, {most} ], got: {text}")
     if least < 0:
         if number < least:
