@@ -73,6 +73,20 @@ def every(name: str, field: str, values: Sequence[object]) -> Request:
     return made
 
 
+def failing(version: str = "") -> Request:
+    made = Request(model_name="failing", model_version=version, id="7", raw_input_contents=[FLOATS[:4]])
+    made.inputs.add(name="INPUT0", datatype="FP32", shape=[1])
+    return made
+
+
+def no_classes(version: str = "") -> Request:
+    """Wants what a BOOL does not have, which shows when the answer is there."""
+    made = Request(model_name="every", model_version=version, id="7", raw_input_contents=[b"\0\1"])
+    made.inputs.add(name="IN_BOOL", datatype="BOOL", shape=[1, 2])
+    made.outputs.add(name="OUT_BOOL").parameters["classification"].int64_param = 1
+    return made
+
+
 def log_setting(name: str, kind: str, value: object) -> pb.LogSettingsRequest:
     made = pb.LogSettingsRequest()
     setattr(made.settings[name], kind, value)
@@ -216,7 +230,8 @@ CASES: dict[str, Case] = {
         )
     },
     "decoupled": Case("ModelInfer", repeat([1]), False),
-    "failing": Case("ModelInfer", infer(lambda made: made.inputs[0].shape.__setitem__(1, 1), model="nobody"), False),
+    "failing": Case("ModelInfer", failing(), False),
+    "an output that has no classes": Case("ModelInfer", no_classes(), False),
     **{
         f"parameter {key} {kind}": Case("ModelInfer", parameter(key, kind, value), ok)
         for key, kind, value, ok in (
@@ -362,6 +377,8 @@ STREAMS: dict[str, list[Request]] = {
     "two": [infer(lambda made: setattr(made, "id", "1")), infer(lambda made: setattr(made, "id", "2"))],
     "none": [],
     "failures": [infer(), infer(model="nobody"), infer(raw=False), _shape(1, 4), typed("int_contents", [1]), infer()],
+    "a model that fails": [failing(version) for version in ("", "1", "01")],
+    "an output that has no classes": [no_classes(version) for version in ("", "01")],
     "parameters": [parameter("triton_x", "string_param", "1"), parameter("foo", "uint64_param", 1)],
     "decoupled": [repeat([1, -2, 3], "7")],
     "decoupled, told the last": [repeat([1], "7", told_last=True)],

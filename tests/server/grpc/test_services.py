@@ -318,10 +318,11 @@ def test_answers_keep_the_order_of_the_requests(stub: Any, serving: Served) -> N
 
 
 def test_a_failure_of_the_model_names_it_and_is_final(stub: Any, serving: Served) -> None:
+    """With the version that was asked for, as Triton does."""
     serving.model.error = UnavailableError("no")
     (answer,) = stream(stub, request(request_id="1"))
     assert (answer.error_message, answer.infer_response.id) == ("no", "1")
-    assert (answer.infer_response.model_name, answer.infer_response.model_version) == ("m", "1")
+    assert (answer.infer_response.model_name, answer.infer_response.model_version) == ("m", "")
     assert answer.infer_response.parameters["triton_final_response"].bool_param
 
 

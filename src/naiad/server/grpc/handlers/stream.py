@@ -134,9 +134,9 @@ class InferenceStream:
             self._under_way.discard(entry)
             entry.ticket = None
         if isinstance(response, NaiadError):
-            self._fail(entry, response, _told_model(entry, model))
+            self._fail(entry, response, _told_model(entry))
         elif response.error is not None:
-            self._fail(entry, response.error, _told_model(entry, model), response.final)
+            self._fail(entry, response.error, _told_model(entry), response.final)
         else:
             self._take_answer(entry, model, response)
         self._regulate()
@@ -159,7 +159,7 @@ class InferenceStream:
                 response, declaration.outputs, metadata.labels, batching, declaration.shared, entry.size_bytes
             )
         except NaiadError as error:
-            self._fail(entry, error, (response.model_name, response.model_version))
+            self._fail(entry, error, _told_model(entry))
             return
         self._put(entry, encoded, response.final)
 
@@ -248,7 +248,7 @@ class InferenceStream:
             entry.end_trace()
 
 
-def _told_model(entry: _Entry, model: Model) -> tuple[str, str]:
-    """Return the name and version that an error tells: of a decoupled model the version that was asked for."""
+def _told_model(entry: _Entry) -> tuple[str, str]:
+    """Return the name and version that an error tells: as in Triton the version that was asked for, usually none."""
     declaration = entry.request.declaration
-    return declaration.model_name, declaration.model_version if model.is_decoupled else model.version
+    return declaration.model_name, declaration.model_version
