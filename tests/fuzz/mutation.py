@@ -1,8 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Damage to bytes: small random edits, and larger ones made of what the format itself is made of."""
+"""Damage to bytes: small random edits, and larger ones made of what the format itself is made of; and to frames."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+
+from naiad.protocol.http2.frames import (
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    HEADER,
+    HEADER_BYTES,
+    HEADERS,
+    PADDED,
+    frame,
+)
 
 _NUMBERS = (
     *(b"0", b"-1", b"1", b"00", b"1e309", b"-0", b"0x10", b"255", b"65536", b"2147483647", b"2147483648"),
@@ -100,3 +112,88 @@ class Mutator:
         opening, closing = self._rng.choice(((b"[", b"]"), (b"{", b"}"), (b'{"a":', b"}"), (b"a {", b"}")))
         depth = self._rng.choice((1, 2, 99, 101, 3000))
         return data[:start] + opening * depth + data[start:end] + closing * depth + data[end:]
+
+
+def cut(data: bytes) -> Iterator[bytes]:
+    """Cut bytes into frames; the last one may be short."""
+    while data:
+        end = HEADER_BYTES + int.from_bytes(data[:3])
+        yield data[:end]
+        data = data[end:]
+
+
+class FrameMutator:
+    """Makes cases out of recorded sessions: frames are lost, doubled, moved, changed, and others come between them."""
+
+    def __init__(self, seeds: Sequence[bytes], tokens: Sequence[bytes], rng: random.Random) -> None:
+        self._sessions = [list(cut(seed)) for seed in seeds]
+        self._tokens = tokens
+        self._rng = rng
+        self._edits: tuple[Callable[[list[bytes], int], None], ...] = (
+            *(self._lose, self._double, self._move, self._insert, self._insert, self._borrow),
+            *(self._change_header, self._change_payload, self._shorten, self._split),
+        )
+
+    def case(self) -> bytes:
+        """Return one case: a session with a few edits."""
+        rng = self._rng
+        said = list(rng.choice(self._sessions))
+        for _ in range(min(int(rng.expovariate(0.3)) + 1, 20)):
+            if said:
+                rng.choice(self._edits)(said, rng.randrange(len(said)))
+        return b"".join(said)
+
+    def _lose(self, said: list[bytes], at: int) -> None:
+        del said[at]
+
+    def _double(self, said: list[bytes], at: int) -> None:
+        said[at:at] = [said[at]] * self._rng.choice((1, 1, 5, 100))
+
+    def _move(self, said: list[bytes], at: int) -> None:
+        said.insert(self._rng.randrange(len(said)), said.pop(at))
+
+    def _insert(self, said: list[bytes], at: int) -> None:
+        said.insert(at, self._rng.choice(self._tokens))
+
+    def _borrow(self, said: list[bytes], at: int) -> None:
+        said.insert(at, self._rng.choice(self._rng.choice(self._sessions)))
+
+    def _change_header(self, said: list[bytes], at: int) -> None:
+        whole = said[at]
+        if len(whole) >= HEADER_BYTES:
+            high, low, kind, flags, stream_id = HEADER.unpack_from(whole)
+            kind, flags, stream_id = self._rng.choice(
+                (
+                    (self._rng.randrange(11), flags, stream_id),
+                    (kind, flags ^ 1 << self._rng.randrange(8), stream_id),
+                    (kind, flags, self._rng.choice((0, 1, 2, 3, 5, 7, 9, stream_id + 2, 2**31 - 1))),
+                )
+            )
+            said[at] = HEADER.pack(high, low, kind, flags, stream_id) + whole[HEADER_BYTES:]
+
+    def _change_payload(self, said: list[bytes], at: int) -> None:
+        changed = bytearray(said[at])
+        if len(changed) > HEADER_BYTES:
+            changed[self._rng.randrange(HEADER_BYTES, len(changed))] ^= 1 << self._rng.randrange(8)
+            said[at] = bytes(changed)
+
+    def _shorten(self, said: list[bytes], at: int) -> None:
+        whole = said[at]
+        payload = whole[HEADER_BYTES : self._rng.randint(HEADER_BYTES, max(len(whole), HEADER_BYTES))]
+        if len(whole) >= HEADER_BYTES:
+            said[at] = frame(whole[3], whole[4], int.from_bytes(whole[5:9]), payload)
+
+    def _split(self, said: list[bytes], at: int) -> None:
+        """Cut a frame in two, DATA with padding, HEADERS with CONTINUATION; the end is in the last."""
+        whole = said[at]
+        if len(whole) <= HEADER_BYTES or whole[3] not in {DATA, HEADERS} or whole[4] & ~(END_STREAM | END_HEADERS):
+            return
+        kind, flags, stream_id, payload = whole[3], whole[4], int.from_bytes(whole[5:9]), whole[HEADER_BYTES:]
+        to = self._rng.randrange(len(payload))
+        if kind == DATA:
+            pad = self._rng.choice((0, 1, 255))
+            first = frame(DATA, PADDED, stream_id, bytes((pad,)) + payload[:to] + bytes(pad))
+            said[at : at + 1] = first, frame(DATA, flags, stream_id, payload[to:])
+        else:
+            first = frame(HEADERS, flags & END_STREAM, stream_id, payload[:to])
+            said[at : at + 1] = first, frame(CONTINUATION, flags & END_HEADERS, stream_id, payload[to:])

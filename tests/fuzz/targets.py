@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.fuzz.mutation import FrameMutator, Mutator
+from tests.fuzz.sessions import session
+
 from naiad.config.completion import complete_defaults, infer_backend
 from naiad.config.pbtxt import dump, parse
 from naiad.config.problems import ConfigError, Problem
@@ -37,10 +40,15 @@ from naiad.tensors import DATATYPES
 
 @dataclass(frozen=True)
 class Target:
-    """A function under fuzz, and pieces of the grammar of what it reads."""
+    """A function under fuzz, and pieces of the grammar of what it reads.
+
+    `cases` are as many as the suite has time for; with more time there are more.
+    """
 
     run: Callable[[bytes], None]
     tokens: Sequence[bytes]
+    mutator: type[Mutator] | type[FrameMutator] = Mutator
+    cases: int = 2500
 
 
 def told(error: NaiadError, case: bytes) -> None:
@@ -319,9 +327,26 @@ _RPC_TOKENS = (
     *(b"\x2a\x0d\x0a\1I\x12\4FP32\x1a\2\1\1", b"\x2a\x12\x0a\1I\x12\5INT32\x2a\6\x12\4\1\2\3\4"),
 )
 
+_SESSION_TOKENS = (
+    *(frames.settings([pair]) for pair in ((1, 0), (1, 4096), (4, 0), (4, 1), (4, 1000), (4, 2**20), (4, 2**31 - 1))),
+    *(frames.settings([pair]) for pair in ((4, 2**31), (5, 16_384), (5, 2**20), (5, 1))),
+    *(frames.window_update(stream_id, by) for stream_id in (0, 1, 3) for by in (0, 1, 5000, 2**31 - 1)),
+    *(frames.rst_stream(stream_id, 8) for stream_id in (1, 3, 5)),
+    *(frames.frame(frames.DATA, flags, 1, b"") for flags in (0, frames.END_STREAM)),
+    *(frames.frame(frames.DATA, 0, 1, b"\0\0\0\0" + bytes((size,)) + bytes(size)) for size in (0, 9, 200)),
+    frames.frame(frames.DATA, 0, 1, b"\0\0\0\0\5" * 1000),
+    frames.frame(frames.DATA, 0, 1, b"\0\0\1\x86\xa0" + bytes(16_000)),
+    frames.frame(frames.PING, 0, 0, bytes(8)),
+    frames.frame(frames.PING, frames.ACK, 0, b"keepaliv"),
+    frames.goaway(0, 0),
+    frames.frame(frames.PRIORITY, 0, 1, bytes(5)),
+    frames.frame(0x99, 0, 1, b"?"),
+)
+
 TARGETS: Mapping[str, Target] = {
     "http": Target(http, _HTTP_TOKENS),
     "http2": Target(http2, _HTTP2_TOKENS),
+    "session": Target(session, _SESSION_TOKENS, FrameMutator, cases=500),
     "rpc": Target(rpc, _RPC_TOKENS),
     "rest": Target(rest, _REST_TOKENS),
     "config": Target(config, _CONFIG_TOKENS),

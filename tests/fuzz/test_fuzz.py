@@ -18,13 +18,11 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
-from tests.fuzz.mutation import Mutator
 from tests.fuzz.targets import CORPUS, TARGETS
 
 # protobuf for Python reads an unknown escape as it is written, with a warning that no user sees.
 pytestmark = pytest.mark.filterwarnings("ignore:.*invalid escape sequence:DeprecationWarning")
 
-_CASES = 2500
 _CASE_S = 2
 """A case takes a millisecond; what takes this long grows faster than its input."""
 _MOST_GROWTH_KIB = 128 * 1024
@@ -56,9 +54,9 @@ def _kept(target: str, case: bytes) -> Path:
     return file
 
 
-def _go_on(done: int, started_s: float) -> bool:
+def _go_on(done: int, cases: int, started_s: float) -> bool:
     seconds = os.environ.get("NAIAD_FUZZ_SECONDS")
-    return done < _CASES if seconds is None else time.monotonic() - started_s < float(seconds)
+    return done < cases if seconds is None else time.monotonic() - started_s < float(seconds)
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -66,10 +64,10 @@ def test_any_bytes_are_read_or_refused(name: str, capsys: pytest.CaptureFixture[
     target = TARGETS[name]
     seed = 0 if os.environ.get("CI") else random.SystemRandom().randrange(1 << 32)
     corpus = [file.read_bytes() for file in sorted((CORPUS / name).iterdir())]
-    mutator = Mutator(corpus, target.tokens, random.Random(seed))
+    mutator = target.mutator(corpus, target.tokens, random.Random(seed))
     before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started_s, done = time.monotonic(), 0
-    while _go_on(done, started_s):
+    while _go_on(done, target.cases, started_s):
         case = mutator.case()
         done += 1
         try:

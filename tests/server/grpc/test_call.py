@@ -272,6 +272,24 @@ def test_one_message_is_unpacked_at_a_time_though_its_handler_is_ready_for_more(
     assert made[0].events == [b"0", b"1", b"2", b"3", "half-close"]
 
 
+def test_what_was_kept_keeps_its_order_though_its_handler_is_ready_for_more() -> None:
+    made: list[AlwaysReady] = []
+
+    def handler(call: Call) -> AlwaysReady:
+        made.append(AlwaysReady(call))
+        return made[-1]
+
+    talk = Talk(Method(stream=handler))
+    talk.call.hold_back(True)
+    for number in range(200):
+        talk.say(bytes((number,)) * 50_000, ends=number == 199)
+    talk.call.hold_back(False)
+    assert len(made[0].events) < 10  # others want the loop, too
+    talk.session.do_all()
+    assert [event[0] for event in made[0].events if isinstance(event, bytes)] == list(range(200))
+    assert made[0].events[200:] == ["half-close"]
+
+
 def test_what_waits_for_its_handler_goes_with_the_call() -> None:
     talk = Talk(Method(stream=lambda _: Notes()))
     talk.call.hold_back(True)

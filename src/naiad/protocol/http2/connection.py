@@ -218,6 +218,8 @@ class Connection:
             self.fail(fault.code, str(fault))
 
     def _put(self, frame: bytes) -> None:
+        if self.is_broken:
+            return
         self._introduce()
         self._outbox.buffers.append(frame)
 
