@@ -30,3 +30,13 @@ def test_error_tells_every_problem_and_is_the_senders_fault() -> None:
     assert str(error) == "c:1: a: first\nc:2: b: second"
     assert error.problems == problems
     assert isinstance(error, InvalidArgumentError)
+
+
+def test_error_of_very_many_problems_tells_the_first_ones() -> None:
+    """It becomes the answer to a client that sent such a config."""
+    problems = tuple(Problem("c", line, "a", "wrong") for line in range(1, 206))
+    error = ConfigError(problems)
+    told = str(error).splitlines()
+    assert told[0] == "c:1: a: wrong"
+    assert told[-2:] == ["c:20: a: wrong", "and 185 more problems"]
+    assert error.problems == problems

@@ -40,12 +40,18 @@ class Problem:
         return "".join(char if char.isprintable() else repr(char)[1:-1] for char in line)
 
 
+_MOST_TOLD = 20
+
+
 class ConfigError(InvalidArgumentError):
-    """A config that cannot be used; `problems` has at least one entry, and `str()` is one line for each."""
+    """A config that cannot be used; `problems` has at least one entry, and `str()` tells the first, one in a line."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__(problems)
         self.problems = tuple(problems)
 
     def __str__(self) -> str:
-        return "\n".join(str(problem) for problem in self.problems)
+        lines = [str(problem) for problem in self.problems[:_MOST_TOLD]]
+        if len(self.problems) > _MOST_TOLD:
+            lines.append(f"and {len(self.problems) - _MOST_TOLD} more problems")
+        return "\n".join(lines)
