@@ -32,11 +32,11 @@ from naiad.protocol.http2.frames import (
 )
 from naiad.protocol.http2.limits import Http2Limits
 from naiad.protocol.http2.streams import Stream
-from naiad.server.bodies import BodyBudget
 from naiad.server.grpc.call import Call
 from naiad.server.grpc.method import Method
-from naiad.server.request_context import RequestContext
-from naiad.server.slow_work import SlowWork
+from naiad.server.transport.bodies import BodyBudget
+from naiad.server.transport.request_context import RequestContext
+from naiad.server.transport.slow_work import SlowWork
 
 T = TypeVar("T")
 

@@ -17,9 +17,9 @@ import naiad
 from naiad.errors import InvalidArgumentError, UnavailableError
 from naiad.options import ServerOptions
 from naiad.server import embedded
-from naiad.server.credentials import http_tls
 from naiad.server.http.listener import HttpServer
 from naiad.server.http.settings import HttpSettings, TimeLimits
+from naiad.server.transport.credentials import http_tls
 
 WAIT_S = 10
 PORTS = {"http_port": 0, "allow_grpc": False, "allow_metrics": False}

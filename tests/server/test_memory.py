@@ -6,7 +6,7 @@ import asyncio
 import pytest
 
 from naiad.server import memory
-from naiad.server.bodies import BodyBudget
+from naiad.server.transport.bodies import BodyBudget
 
 MIB = 1024 * 1024
 

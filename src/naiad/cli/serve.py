@@ -37,9 +37,9 @@ from naiad.options import (
     parse_value,
     refuse_later_flag,
 )
-from naiad.server.access import read_api_keys
 from naiad.server.app import App, log_settings
 from naiad.server.process import run
+from naiad.server.transport.access import read_api_keys
 from naiad.telemetry.logs import ServerLog, open_log
 
 _COMPLETED_AS = {"file": "file", "folder": "dir"}

@@ -18,10 +18,6 @@ from naiad.options import ServerOptions
 from naiad.repository.catalog import Catalog, LoadReport
 from naiad.repository.loading import Loader
 from naiad.repository.scan import check_repositories, objection_to_emptiness
-from naiad.server.access import GRPC_LOCK_PREFIX, ApiKeys, locks, read_api_keys
-from naiad.server.bodies import BodyBudget, charged
-from naiad.server.credentials import grpc_tls, http_tls, unused_files
-from naiad.server.forwarding import header_forwarding
 from naiad.server.grpc import authorization as grpc_authorization
 from naiad.server.grpc.listener import GrpcServer
 from naiad.server.grpc.services import inference_services
@@ -33,8 +29,12 @@ from naiad.server.http.routes import inference_api
 from naiad.server.http.settings import http_settings
 from naiad.server.machine_watch import MachineWatch
 from naiad.server.memory import IdleTrimmer
-from naiad.server.slow_work import SlowWork
 from naiad.server.tracing import Tracing
+from naiad.server.transport.access import GRPC_LOCK_PREFIX, ApiKeys, locks, read_api_keys
+from naiad.server.transport.bodies import BodyBudget, charged
+from naiad.server.transport.credentials import grpc_tls, http_tls, unused_files
+from naiad.server.transport.forwarding import header_forwarding
+from naiad.server.transport.slow_work import SlowWork
 from naiad.shm.cudart import CudaMemory, find_cudart
 from naiad.shm.regions import Regions
 from naiad.snapshots import IndexEntry, LogSettings, ServerMetadata

@@ -3,7 +3,7 @@
 
 The C library keeps what is freed for next time, up to some hundred MB after a burst of large bodies. While requests
 come that is right: fresh memory costs time. Nothing is done where the C library is another than glibc.
-May import its neighbour `bodies`.
+May import `transport.bodies`.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import ctypes
 import os
 import threading
 
-from naiad.server.bodies import BodyBudget
+from naiad.server.transport.bodies import BodyBudget
 
 _TICK_S = 1.0
 _WORTH_BYTES = 16 * 1024 * 1024

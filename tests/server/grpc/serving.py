@@ -25,12 +25,12 @@ from naiad.errors import InternalError, NaiadError, NotFoundError
 from naiad.protocol.http2 import frames
 from naiad.protocol.http2.header_blocks import encode_fields
 from naiad.requests import InferRequest, InferResponse, OutputTensor
-from naiad.server.access import Lock
-from naiad.server.bodies import BodyBudget
 from naiad.server.grpc.listener import GrpcServer
 from naiad.server.grpc.services import inference_services
 from naiad.server.grpc.settings import GrpcSettings
-from naiad.server.slow_work import SlowWork
+from naiad.server.transport.access import Lock
+from naiad.server.transport.bodies import BodyBudget
+from naiad.server.transport.slow_work import SlowWork
 from naiad.shm.regions import Regions
 from naiad.snapshots import (
     IndexEntry,

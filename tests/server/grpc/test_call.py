@@ -16,11 +16,11 @@ from naiad.protocol.grpc.response import EncodedMessage
 from naiad.protocol.http2 import frames
 from naiad.protocol.http2.connection import Connection
 from naiad.protocol.http2.faults import ErrorCode
-from naiad.server.bodies import BodyBudget
 from naiad.server.grpc.call import Call
 from naiad.server.grpc.method import Method
-from naiad.server.request_context import RequestContext
-from naiad.server.slow_work import SlowWork
+from naiad.server.transport.bodies import BodyBudget
+from naiad.server.transport.request_context import RequestContext
+from naiad.server.transport.slow_work import SlowWork
 
 T = TypeVar("T")
 

@@ -16,8 +16,8 @@ from naiad.protocol.http2.frames import DATA, END_STREAM, GOAWAY, HEADERS, PING,
 from naiad.protocol.http2.greeting import HTTP1_ANSWER
 from naiad.protocol.http2.header_blocks import encode_fields
 from naiad.protocol.http2.limits import Http2Limits, PingPolicy
-from naiad.server.bodies import BodyBudget
 from naiad.server.grpc.settings import GrpcSettings, Keepalive, TimeLimits
+from naiad.server.transport.bodies import BodyBudget
 
 FAST = TimeLimits(tick_s=0.01)
 

@@ -10,7 +10,7 @@ from tests.server.grpc.serving import WAIT_S, Served, served
 from tritonclient.grpc import service_pb2_grpc
 
 from naiad.config.proto import service_pb2 as pb
-from naiad.server.access import Lock
+from naiad.server.transport.access import Lock
 
 HEADER = "triton-grpc-protocol-Admin"
 LOCKS = {"metadata": Lock(HEADER, b"s3cret"), "inference": Lock(HEADER, b"s3cret")}

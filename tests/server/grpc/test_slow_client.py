@@ -9,12 +9,12 @@ import pytest
 from naiad.protocol.grpc.response import EncodedMessage
 from naiad.protocol.http2 import frames
 from naiad.protocol.http2.header_blocks import encode_fields
-from naiad.server.bodies import BodyBudget
 from naiad.server.grpc.call import Call
 from naiad.server.grpc.connection import GrpcConnection, GrpcState
 from naiad.server.grpc.method import Method
 from naiad.server.grpc.settings import GrpcSettings, TimeLimits
-from naiad.server.slow_work import SlowWork
+from naiad.server.transport.bodies import BodyBudget
+from naiad.server.transport.slow_work import SlowWork
 
 _ENOUGH = 2**20
 """A window that no answer of these tests fills."""

@@ -12,7 +12,7 @@ from tritonclient.grpc import service_pb2_grpc
 
 from naiad.config.proto import service_pb2 as pb
 from naiad.options import ServerOptions
-from naiad.server.credentials import grpc_tls
+from naiad.server.transport.credentials import grpc_tls
 
 
 def context(certificate: Path, key: Path, root: Path | None = None) -> ssl.SSLContext:

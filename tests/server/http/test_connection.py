@@ -15,10 +15,10 @@ import pytest
 
 from naiad.errors import InvalidArgumentError, UnavailableError
 from naiad.protocol.http1.head import Limits
-from naiad.server.bodies import BodyBudget
 from naiad.server.http.exchange import TEXT, Exchange, Handler
 from naiad.server.http.listener import HttpServer
 from naiad.server.http.settings import HttpSettings, TimeLimits
+from naiad.server.transport.bodies import BodyBudget
 
 Run = Callable[[Awaitable[None]], None]
 

@@ -11,12 +11,12 @@ from naiad.engine.dataplane import DataPlane
 from naiad.options import RESTRICTED_CATEGORIES
 from naiad.protocol.http1.head import Limits, parse_head
 from naiad.protocol.http1.responses import Headers
-from naiad.server.access import Lock
-from naiad.server.bodies import BodyBudget
 from naiad.server.http.categories import category_of
 from naiad.server.http.exchange import Exchange
 from naiad.server.http.routes import inference_api
-from naiad.server.slow_work import SlowWork
+from naiad.server.transport.access import Lock
+from naiad.server.transport.bodies import BodyBudget
+from naiad.server.transport.slow_work import SlowWork
 from naiad.shm.regions import Regions
 from naiad.telemetry.logs import ServerLog
 from naiad.telemetry.traces.tracer import Tracer

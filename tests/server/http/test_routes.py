@@ -23,11 +23,11 @@ from naiad.errors import InternalError, NaiadError, NotFoundError, UnavailableEr
 from naiad.protocol.http1.head import Limits, parse_head
 from naiad.protocol.http1.responses import Headers
 from naiad.requests import InferRequest, InferResponse, OutputTensor
-from naiad.server.bodies import BodyBudget
 from naiad.server.http.exchange import Exchange
 from naiad.server.http.handlers.metrics import metrics_handler
 from naiad.server.http.routes import inference_api
-from naiad.server.slow_work import SlowWork
+from naiad.server.transport.bodies import BodyBudget
+from naiad.server.transport.slow_work import SlowWork
 from naiad.shm.regions import Regions
 from naiad.snapshots import (
     IndexEntry,

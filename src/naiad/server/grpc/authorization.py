@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""API keys on the gRPC port. May import `protocol` and `server.access`."""
+"""API keys on the gRPC port. May import `protocol` and `transport.access`."""
 
 from collections.abc import Callable
 
 from naiad.protocol.grpc.call import CallHead, GrpcError, GrpcStatus
-from naiad.server.access import ApiKeys
+from naiad.server.transport.access import ApiKeys
 
 OPEN_PATHS = frozenset(
     (

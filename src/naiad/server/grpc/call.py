@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One gRPC call: joins its messages, hands them to the method's handler, and sends what that answers.
 
-May import `protocol`, `errors`, `method` beside it, and `server`'s `request_context`, `bodies` and `slow_work`;
+May import `protocol`, `errors`, `method` beside it, and `transport`'s `request_context`, `bodies` and `slow_work`;
 knows nothing of sockets beyond the `Session` that it belongs to.
 """
 
@@ -31,10 +31,10 @@ from naiad.protocol.grpc.response import EncodedMessage
 from naiad.protocol.grpc.wire import first_tensor_at
 from naiad.protocol.http2.connection import Connection
 from naiad.protocol.http2.streams import Stream
-from naiad.server.bodies import BodyBudget, BodyBuffer, filled
 from naiad.server.grpc.method import Method, StreamHandler
-from naiad.server.request_context import RequestContext
-from naiad.server.slow_work import SlowWork
+from naiad.server.transport.bodies import BodyBudget, BodyBuffer, filled
+from naiad.server.transport.request_context import RequestContext
+from naiad.server.transport.slow_work import SlowWork
 
 Trailing = Callable[[int], Iterable[tuple[bytes, bytes]]]
 """Makes trailing metadata, names in lower case, from the size of the answer's message in bytes."""

@@ -8,7 +8,7 @@ The rules of this file:
 - No timers here: the listener's tick calls `check_time`.
 - After an error the connection lingers: were it closed at once, the kernel would send a reset, and the client might
   never see why.
-May import `errors`, `protocol`, its neighbours, and `server`'s `access`, `bodies`, `listener`, `slow_work`, `unsent`.
+May import `errors`, `protocol`, `transport` and its neighbours.
 """
 
 import asyncio
@@ -32,15 +32,15 @@ from naiad.protocol.grpc.call import (
 from naiad.protocol.http2.connection import Connection as Http2Connection
 from naiad.protocol.http2.faults import ErrorCode
 from naiad.protocol.http2.streams import Stream
-from naiad.server.access import Lock
-from naiad.server.bodies import BodyBudget
 from naiad.server.grpc.call import Call
 from naiad.server.grpc.liveness import Liveness
 from naiad.server.grpc.method import Methods
 from naiad.server.grpc.settings import GrpcSettings, TimeLimits
-from naiad.server.listener import RECEIVE_BYTES, ListenerState
-from naiad.server.slow_work import SlowWork
-from naiad.server.unsent import UnsentWatch
+from naiad.server.transport.access import Lock
+from naiad.server.transport.bodies import BodyBudget
+from naiad.server.transport.listener import RECEIVE_BYTES, ListenerState
+from naiad.server.transport.slow_work import SlowWork
+from naiad.server.transport.unsent import UnsentWatch
 
 _JOINED_BYTES = 32 * 1024
 """Up to here copying what is to be sent into one buffer is cheaper than a vectored write."""

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """A listening gRPC port.
 
-May import its neighbours `connection`, `method` and `settings`, and `server`'s `bodies`, `slow_work` and `listener`.
+May import its neighbours `connection`, `method` and `settings`, and `transport`'s `bodies`, `slow_work` and `listener`.
 """
 
-from naiad.server.bodies import BodyBudget
 from naiad.server.grpc.connection import CallCheck, GrpcConnection, GrpcState
 from naiad.server.grpc.method import Methods
 from naiad.server.grpc.settings import GrpcSettings
-from naiad.server.listener import Listener
-from naiad.server.slow_work import SlowWork
+from naiad.server.transport.bodies import BodyBudget
+from naiad.server.transport.listener import Listener
+from naiad.server.transport.slow_work import SlowWork
 
 
 class GrpcServer(Listener[GrpcConnection]):

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a path of the gRPC port leads to. May import `server.access` and its neighbour `call`, for its type."""
+"""What a path of the gRPC port leads to. May import `transport.access` and its neighbour `call`, for its type."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from naiad.server.access import Lock
+from naiad.server.transport.access import Lock
 
 if TYPE_CHECKING:
     from naiad.server.grpc.call import Call

@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table of what the gRPC port serves: Triton's `inference.GRPCInferenceService` and gRPC's health service.
 
-May import `engine`, `telemetry`, `protocol`, `server`'s `access` and `forwarding`, and its neighbours.
+May import `engine`, `telemetry`, `protocol`, `transport`'s `access` and `forwarding`, and its neighbours.
 """
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from naiad.engine.dataplane import DataPlane
-from naiad.server.access import Lock
-from naiad.server.forwarding import HeaderForwarding
 from naiad.server.grpc.handlers.inference import InferenceMethods
 from naiad.server.grpc.handlers.information import InformationMethods
 from naiad.server.grpc.handlers.log_settings import LogSettingsMethods
 from naiad.server.grpc.handlers.shared_memory import SharedMemoryMethods
 from naiad.server.grpc.handlers.trace_settings import TraceSettingsMethods
 from naiad.server.grpc.method import Method, Methods
+from naiad.server.transport.access import Lock
+from naiad.server.transport.forwarding import HeaderForwarding
 from naiad.shm.regions import Regions
 from naiad.telemetry.logs import ServerLog
 from naiad.telemetry.traces.tracer import Tracer

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""API keys on the HTTP port. May import `protocol` and `server.access`."""
+"""API keys on the HTTP port. May import `protocol` and `transport.access`."""
 
 from collections.abc import Callable
 
 from naiad.protocol.http1.head import HttpError, RequestHead
-from naiad.server.access import ApiKeys
+from naiad.server.transport.access import ApiKeys
 
 OPEN_PATHS = frozenset(("/v2/health/live", "/v2/health/ready"))
 """What is answered without a key: the probes of Kubernetes and of load balancers, which have none to send."""

@@ -9,7 +9,7 @@ The rules of this file:
 - No timers here: the listener's tick calls `check_time`, so that a request costs no timer.
 - After an answer that leaves bytes of the client unread, the connection lingers: were it closed at once, the kernel
   would send a reset, and the client might never see the answer.
-May import `errors`, `protocol`, `exchange` and `settings` beside it, and `server`'s `bodies`, `listener` and `unsent`.
+May import `errors`, `protocol`, `transport`, and its neighbours `exchange` and `settings`.
 """
 
 import asyncio
@@ -31,11 +31,11 @@ from naiad.protocol.http1.responses import (
     render_piece,
 )
 from naiad.protocol.rest.response import encode_error
-from naiad.server.bodies import BodyBudget, BodyBuffer
 from naiad.server.http.exchange import JSON, Buffers, Exchange, Handler
 from naiad.server.http.settings import HttpSettings, TimeLimits
-from naiad.server.listener import ListenerState
-from naiad.server.unsent import UnsentWatch
+from naiad.server.transport.bodies import BodyBudget, BodyBuffer
+from naiad.server.transport.listener import ListenerState
+from naiad.server.transport.unsent import UnsentWatch
 
 _SMALL_BODY_BYTES = 16 * 1024
 """A body up to this size waits for its end where heads do, and is copied out and not charged to the budget."""

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One request and its one response, whole or in pieces, as handlers see them.
 
-May import `protocol`, `errors` and `server`'s `request_context`; knows nothing of sockets beyond the `Responder` that
-takes its answer.
+May import `protocol`, `errors` and `transport`; knows nothing of sockets beyond the `Responder` that takes its answer.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ from naiad.errors import NaiadError
 from naiad.protocol.http1.head import RequestHead
 from naiad.protocol.http1.responses import Headers
 from naiad.protocol.rest.response import encode_error
-from naiad.server.request_context import RequestContext
+from naiad.server.transport.request_context import RequestContext
 
 JSON: Headers = ((b"Content-Type", b"application/json"),)
 TEXT: Headers = ((b"Content-Type", b"text/plain"),)

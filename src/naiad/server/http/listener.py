@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A listening HTTP port.
 
-May import its neighbours `connection`, `exchange` and `settings`, and `server`'s `bodies` and `listener`.
+May import its neighbours `connection`, `exchange` and `settings`, and `transport`'s `bodies` and `listener`.
 """
 
-from naiad.server.bodies import BodyBudget
 from naiad.server.http.connection import HeadCheck, HttpConnection, HttpState
 from naiad.server.http.exchange import Handler
 from naiad.server.http.settings import HttpSettings
-from naiad.server.listener import Listener
+from naiad.server.transport.bodies import BodyBudget
+from naiad.server.transport.listener import Listener
 
 
 class HttpServer(Listener[HttpConnection]):

@@ -2,7 +2,7 @@
 """From method and path to a handler.
 
 Paths are matched in full and as they are on the wire: no decoding, no trailing slash, the query aside.
-May import `exchange` and `server.access`, nothing else.
+May import `exchange` and `transport.access`, nothing else.
 """
 
 import re
@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from naiad.protocol.rest.response import encode_error
-from naiad.server.access import Lock
 from naiad.server.http.exchange import JSON, TEXT, Exchange
+from naiad.server.transport.access import Lock
 
 RouteHandler = Callable[..., None]
 """Called with the exchange and the texts of the path's `{...}` parts, an absent optional one as ""."""

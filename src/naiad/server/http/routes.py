@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of what the HTTP port serves, as Triton has it. May import its neighbours, `server.access`, `telemetry`."""
+"""The table of what the HTTP port serves, as Triton has it. May import its neighbours, `transport`, `telemetry`."""
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from naiad.engine.dataplane import DataPlane
-from naiad.server.access import Lock
-from naiad.server.bodies import BodyBudget
-from naiad.server.forwarding import HeaderForwarding
 from naiad.server.http.categories import category_of
 from naiad.server.http.handlers.generate import GenerateHandlers
 from naiad.server.http.handlers.inference import InferenceHandlers
@@ -17,8 +14,11 @@ from naiad.server.http.handlers.shared_memory import SharedMemoryHandlers
 from naiad.server.http.handlers.trace_settings import TraceSettingsHandlers
 from naiad.server.http.handlers.unsupported import refusal
 from naiad.server.http.router import Route, Router
-from naiad.server.model_control import no_repository_name, refusal_to_load
-from naiad.server.slow_work import SlowWork
+from naiad.server.transport.access import Lock
+from naiad.server.transport.bodies import BodyBudget
+from naiad.server.transport.forwarding import HeaderForwarding
+from naiad.server.transport.model_control import no_repository_name, refusal_to_load
+from naiad.server.transport.slow_work import SlowWork
 from naiad.shm.regions import Regions
 from naiad.telemetry.logs import ServerLog
 from naiad.telemetry.traces.tracer import Tracer

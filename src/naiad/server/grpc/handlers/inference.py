@@ -10,11 +10,11 @@ from naiad.protocol.grpc.request import RpcRequest, read_infer, read_version
 from naiad.protocol.grpc.response import encode_infer
 from naiad.protocol.timing_fields import timing_fields
 from naiad.requests import InferResponse
-from naiad.server.forwarding import HeaderForwarding
 from naiad.server.grpc.call import Call
 from naiad.server.grpc.handlers.metadata import fields_of, wants_timing
 from naiad.server.grpc.handlers.stream import InferenceStream
 from naiad.server.grpc.tracing import begun_trace
+from naiad.server.transport.forwarding import HeaderForwarding
 from naiad.shm.outputs import SharedOutputs
 from naiad.shm.regions import Regions
 from naiad.telemetry.traces.tracer import Tracer

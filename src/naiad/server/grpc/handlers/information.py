@@ -6,7 +6,7 @@ from naiad.engine.dataplane import DataPlane
 from naiad.protocol.grpc import documents
 from naiad.protocol.grpc.request import read_version
 from naiad.server.grpc.call import Call
-from naiad.server.model_control import no_repository_name, refusal_to_load
+from naiad.server.transport.model_control import no_repository_name, refusal_to_load
 
 
 class InformationMethods:

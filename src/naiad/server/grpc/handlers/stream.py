@@ -10,10 +10,10 @@ from naiad.errors import NaiadError
 from naiad.protocol.grpc.request import RpcRequest, read_infer, read_version
 from naiad.protocol.grpc.response import EncodedMessage, encode_stream_error, encode_stream_response
 from naiad.requests import InferResponse, is_last
-from naiad.server.forwarding import HeaderForwarding
 from naiad.server.grpc.call import Call
 from naiad.server.grpc.handlers.metadata import fields_of, wants_timing
 from naiad.server.grpc.tracing import begun_trace
+from naiad.server.transport.forwarding import HeaderForwarding
 from naiad.shm.outputs import SharedOutputs
 from naiad.shm.regions import Regions
 from naiad.telemetry.traces.trace import Trace

@@ -10,7 +10,6 @@ from naiad.errors import InvalidArgumentError, NaiadError
 from naiad.protocol.rest.generate import decode_generate
 from naiad.protocol.timing_fields import REQUEST_HEADER, asks_for_timing
 from naiad.requests import InferRequest, InferResponse
-from naiad.server.forwarding import HeaderForwarding
 from naiad.server.http.exchange import Exchange
 from naiad.server.http.handlers.generate_responses import (
     EventStream,
@@ -22,7 +21,8 @@ from naiad.server.http.handlers.generate_responses import (
 )
 from naiad.server.http.handlers.unknown_model import look_up
 from naiad.server.http.tracing import begin_trace
-from naiad.server.slow_work import SlowWork
+from naiad.server.transport.forwarding import HeaderForwarding
+from naiad.server.transport.slow_work import SlowWork
 from naiad.telemetry.traces.tracer import Tracer
 
 _INLINE_JSON_BYTES = 1024 * 1024

@@ -18,7 +18,7 @@ from naiad.protocol.rest.response import encode_error
 from naiad.protocol.timing_fields import timing_fields, timing_parameters
 from naiad.requests import InferResponse, RequestTiming, is_last
 from naiad.server.http.exchange import JSON, Exchange
-from naiad.server.slow_work import SlowWork
+from naiad.server.transport.slow_work import SlowWork
 
 EVENTS: Headers = ((b"Content-Type", b"text/event-stream; charset=utf-8"),)
 

@@ -14,12 +14,12 @@ from naiad.protocol.rest.request import DecodedInfer, OutputEncodings, decode_in
 from naiad.protocol.rest.response import EncodedInfer, encode_infer
 from naiad.protocol.timing_fields import REQUEST_HEADER, asks_for_timing, timing_fields
 from naiad.requests import InferResponse, RequestTiming
-from naiad.server.bodies import BodyBudget, filled
-from naiad.server.forwarding import HeaderForwarding
 from naiad.server.http.exchange import JSON, TEXT, Exchange
 from naiad.server.http.handlers.unknown_model import look_up
 from naiad.server.http.tracing import begin_trace
-from naiad.server.slow_work import SlowWork
+from naiad.server.transport.bodies import BodyBudget, filled
+from naiad.server.transport.forwarding import HeaderForwarding
+from naiad.server.transport.slow_work import SlowWork
 from naiad.shm.outputs import SharedOutputs
 from naiad.shm.regions import Regions
 from naiad.telemetry.traces.tracer import Tracer

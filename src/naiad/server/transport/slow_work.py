@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A few threads for what would hold up the event loop: compression and large JSON.
 
-May import `server`'s `request_context`.
+May import its neighbour `request_context`.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from naiad.server.request_context import RequestContext
+from naiad.server.transport.request_context import RequestContext
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ import naiad
 from naiad.config.proto import service_pb2 as pb
 from naiad.errors import InvalidArgumentError
 from naiad.requests import InferRequest
-from naiad.server.forwarding import HeaderForwarding, header_forwarding
+from naiad.server.transport.forwarding import HeaderForwarding, header_forwarding
 
 REQUEST = InferRequest("m", (), parameters={"own": 1, "X-B": True})
 RESERVED = (

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from naiad.errors import UnavailableError
 from naiad.protocol.http1.head import HttpError
-from naiad.server.bodies import BodyBudget, BodyBuffer, filled
+from naiad.server.transport.bodies import BodyBudget, BodyBuffer, filled
 
 
 @given(st.lists(st.binary(min_size=1, max_size=50_000), max_size=8), st.booleans(), st.integers(0, 300))

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from naiad.server.listener import ListenerState, _binding_failure
+from naiad.server.transport.listener import ListenerState, _binding_failure
 
 
 class Connection:

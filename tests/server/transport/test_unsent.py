@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-from naiad.server.unsent import UnsentWatch
+from naiad.server.transport.unsent import UnsentWatch
 
 
 class Buffer:

@@ -5,7 +5,7 @@ import pytest
 
 from naiad.errors import InvalidArgumentError
 from naiad.options import RestrictedGroup
-from naiad.server.access import GRPC_LOCK_PREFIX, ApiKeys, Lock, locks, read_api_keys
+from naiad.server.transport.access import GRPC_LOCK_PREFIX, ApiKeys, Lock, locks, read_api_keys
 
 LOCK = Lock("Admin-Key", b"s3cret")
 
@@ -60,7 +60,7 @@ def test_every_key_is_looked_at_whichever_fits(monkeypatch: pytest.MonkeyPatch) 
         compared.append(known)
         return given == known
 
-    monkeypatch.setattr("naiad.server.access.hmac.compare_digest", compare)
+    monkeypatch.setattr("naiad.server.transport.access.hmac.compare_digest", compare)
     for given in (b"Bearer first-key", b"Bearer second~key=", b"Bearer neither"):
         KEYS.objection(given)
     assert len(compared) == 6

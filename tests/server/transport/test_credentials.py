@@ -11,7 +11,7 @@ import pytest
 
 from naiad.errors import InvalidArgumentError
 from naiad.options import ServerOptions
-from naiad.server.credentials import grpc_tls, http_tls, unused_files
+from naiad.server.transport.credentials import grpc_tls, http_tls, unused_files
 
 MINIMAL = ServerOptions(model_repository=("models",))
 SERVICES = {"http": http_tls, "grpc": grpc_tls}

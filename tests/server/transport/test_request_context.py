@@ -4,7 +4,7 @@
 import pytest
 
 from naiad.errors import InternalError, InvalidArgumentError, NaiadError
-from naiad.server.request_context import RequestContext
+from naiad.server.transport.request_context import RequestContext
 
 
 class Request(RequestContext):

@@ -13,7 +13,7 @@ from naiad.errors import InvalidArgumentError
 from naiad.protocol.http1.head import Limits, parse_head
 from naiad.protocol.http1.responses import Headers
 from naiad.server.http.exchange import Buffers, Exchange
-from naiad.server.slow_work import SlowWork
+from naiad.server.transport.slow_work import SlowWork
 
 HEAD = parse_head(b"GET / HTTP/1.1\r\n\r\n", Limits())
 
