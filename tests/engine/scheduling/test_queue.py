@@ -56,6 +56,28 @@ def test_who_leaves_is_not_searched_for() -> None:
     assert Compared.count == 0
 
 
+class Watched(Pending):
+    """Counts how often one of them is looked at for the time it has waited."""
+
+    looks = 0
+
+    def __getattribute__(self, name: str) -> object:
+        if name == "queued_ns":
+            Watched.looks += 1
+        return super().__getattribute__(name)
+
+
+def test_only_the_first_is_looked_at_for_its_time() -> None:
+    """A queue is asked for who is late with every request that comes, and for the next one who will be."""
+    queue = RequestQueue(QueuePolicy(timeout_ns=1000))
+    for now_ns in range(100):
+        queue.add(Watched(InferRequest("m", ()), BoundRequest({}, 1, (), ()), "1", lambda _: None, 0), now_ns)
+    Watched.looks = 0
+    assert len(queue.expire(1001)) == 2
+    assert queue.next_expiry_ns() == 1002
+    assert Watched.looks <= 4
+
+
 def test_a_full_queue_refuses_with_tritons_text() -> None:
     queue = RequestQueue(QueuePolicy(max_size=1))
     queue.add(pending(), 0)

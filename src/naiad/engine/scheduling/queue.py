@@ -7,7 +7,7 @@ A state machine: it is told the time, and it returns what has expired. Mirrors T
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 
 from naiad.config.proto import ModelConfig, model_config_pb2
 from naiad.engine.pending import Pending
@@ -64,13 +64,23 @@ class _Level:
 
     def expire(self, now_ns: int) -> list[Pending]:
         """Return those that are refused now, no longer here."""
-        late = [pending for pending in self.waiting if self.expiry_ns(pending) <= now_ns]
+        late = []
+        for pending in self.waiting:
+            if self.expiry_ns(pending) <= now_ns:
+                late.append(pending)
+            elif not self.policy.may_override:
+                break  # all wait equally long, so those behind came later and have time
         for pending in late:
             del self.waiting[pending]
         if self.policy.is_delayed:
             self.delayed.update(dict.fromkeys(late))
             return []
         return late
+
+    def next_expiry_ns(self) -> int | None:
+        """Return when the next one will have waited too long; None if none waits."""
+        candidates = self.waiting if self.policy.may_override else islice(self.waiting, 1)
+        return min(map(self.expiry_ns, candidates), default=None)
 
 
 class RequestQueue:
@@ -152,11 +162,8 @@ class RequestQueue:
 
     def next_expiry_ns(self) -> int | None:
         """Return when the next request will have waited too long, or None if none will."""
-        if not self._with_timeout:
-            return None
-        return min(
-            (level.expiry_ns(pending) for level in self._with_timeout for pending in level.waiting), default=None
-        )
+        expiries = (level.next_expiry_ns() for level in self._with_timeout)
+        return min((expiry_ns for expiry_ns in expiries if expiry_ns is not None), default=None)
 
     def clear(self) -> list[Pending]:
         """Remove and return all."""
