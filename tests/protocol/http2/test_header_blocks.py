@@ -20,6 +20,12 @@ def test_a_repeated_block_is_decoded_once_and_means_the_same_head() -> None:
     assert second.request().path == "/a/B"
 
 
+def test_a_block_of_many_fields_is_not_remembered() -> None:
+    """Some 500 fit into a kilobyte, and become 60 KB; a connection may remember 64 blocks."""
+    block, decoder = Encoder().encode([(":method", "GET")] * 100), HeaderDecoder(Http2Limits())
+    assert decoder.decode(block) is not decoder.decode(block)
+
+
 def test_a_change_of_the_table_ends_the_memo() -> None:
     encoder, decoder = Encoder(), HeaderDecoder(Http2Limits())
     decoder.decode(encoder.encode([("x", "1")]))

@@ -16,6 +16,7 @@ from naiad.protocol.http2.limits import Http2Limits
 
 _MEMOISED_BLOCKS = 64
 _MEMOISED_BLOCK_BYTES = 1024
+_MEMOISED_FIELDS = 32
 
 FORGET_TABLE = b"\x20"
 """A dynamic table size update to 0 (RFC 7541 §6.3). What is written here never uses the table, but a client that makes
@@ -97,7 +98,7 @@ class HeaderDecoder:
             raise ConnectionFailedError(ErrorCode.COMPRESSION_ERROR, "malformed header block") from None
         if self._table.changes != changes or _resizes_table(block):
             self._memo.clear()
-        elif len(block) <= _MEMOISED_BLOCK_BYTES:
+        elif len(block) <= _MEMOISED_BLOCK_BYTES and len(decoded.fields) <= _MEMOISED_FIELDS:
             if len(self._memo) >= _MEMOISED_BLOCKS:
                 self._memo.clear()
             self._memo[block] = decoded
