@@ -242,6 +242,32 @@ def test_the_client_goes_on_only_when_all_that_has_come_is_read() -> None:
     assert [frame.kind for frame in talk.conversation.heard()] == [frames.WINDOW_UPDATE]
 
 
+def test_a_message_whose_call_does_not_end_is_charged_and_given_up_in_the_end() -> None:
+    """Thousands of calls can wait so on one connection, and nothing but the message was said for them."""
+    got: list[bytes] = []
+    talk = Talk(unary(got))
+    talk.say(bytes(50_000))
+    talk.call.check_progress(0.0, 60.0, 1024)
+    assert talk.session.budget.in_flight_bytes == 50_000
+    talk.call.check_progress(60.0, 60.0, 1024)
+    assert talk.call.waiting
+    talk.call.check_progress(60.1, 60.0, 1024)
+    assert talk.status() == ("4", "the call did not end within 60 s of its message, end it with the message")
+    assert talk.session.budget.in_flight_bytes == 0
+
+
+def test_a_message_whose_call_ends_late_is_as_it_was() -> None:
+    got: list[bytes] = []
+    talk = Talk(unary(got))
+    talk.say(b"message")
+    for now_s in (0.0, 50.0):
+        talk.call.check_progress(now_s, 60.0, 1024)
+    talk.say_raw(b"", ends=True)
+    assert got == [b"message"]
+    talk.call.check_progress(1000.0, 60.0, 1024)
+    assert talk.call.waiting
+
+
 class AlwaysReady(Notes):
     """A handler that lets the client go on with every message."""
 

@@ -32,7 +32,7 @@ from naiad.protocol.grpc.wire import first_tensor_at
 from naiad.protocol.http2.connection import Connection
 from naiad.protocol.http2.streams import Stream
 from naiad.server.grpc.method import Method, StreamHandler
-from naiad.server.transport.bodies import BodyBudget, BodyBuffer, filled
+from naiad.server.transport.bodies import BodyBudget, BodyBuffer, charged, filled
 from naiad.server.transport.request_context import RequestContext
 from naiad.server.transport.slow_work import SlowWork
 
@@ -382,20 +382,32 @@ class Call(RequestContext):
     # -- the end
 
     def check_progress(self, now_s: float, span_s: float, least_bytes: int) -> None:
-        """Fail a call whose message has begun and advances by fewer than so many bytes in such a span."""
-        received = None if self._reader is None or self._holds or self._kept else self._reader.received_bytes
+        """Fail a call whose message advances by fewer than so many bytes in such a span, or that goes on behind it."""
+        received = self._received_bytes()
         if received is None:
             self._mark = None
         elif self._mark is None or received - self._mark >= least_bytes or received < self._mark:
             self._mark, self._mark_s = received, now_s
+            self.run(self._charge_first)
         elif now_s - self._mark_s > span_s:
-            self.fail(
-                GrpcError(
-                    GrpcStatus.DEADLINE_EXCEEDED,
-                    f"request message advanced by less than {least_bytes} bytes in {span_s:g} s, "
-                    "send it without pauses",
-                )
-            )
+            text = f"request message advanced by less than {least_bytes} bytes in {span_s:g} s, send it without pauses"
+            if self._first is not None:
+                text = f"the call did not end within {span_s:g} s of its message, end it with the message"
+            self.fail(GrpcError(GrpcStatus.DEADLINE_EXCEEDED, text))
+
+    def _received_bytes(self) -> int | None:
+        """Return how much there is of what the client has begun to send, None if it has no message under way."""
+        if self.half_closed or self._reader is None or self._holds or self._kept:
+            return None
+        return self._reader.received_bytes if self._first is None else len(self._first.data)
+
+    def _charge_first(self) -> None:
+        """Charge a small message that waits for the end of its call; most never wait, and cost nothing."""
+        first = self._first
+        if first is not None and len(first.data) <= _KEPT_PIECE_BYTES:
+            room = charged(self._session.budget, len(first.data))
+            room[:] = first.data
+            self._first = first._replace(data=room.toreadonly())
 
     def _on_deadline(self) -> None:
         self._timer = None
