@@ -3,6 +3,7 @@
 
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -169,8 +170,9 @@ def test_a_client_that_does_not_read_is_cut() -> None:
     with served(GrpcSettings(times=times, limits=limits)) as serving, RawClient(serving, wide) as client:
         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.say(frames.window_update(0, 2**30))
-        for stream_id in range(1, 21, 2):
-            client.call(stream_id, "ModelInfer", infer(500_000))
+        with suppress(ConnectionError):  # it may be cut while it still sends
+            for stream_id in range(1, 21, 2):
+                client.call(stream_id, "ModelInfer", infer(500_000))
         serving.until(lambda: serving.server.connection_count == 0)
         serving.model.requests.clear()
         serving.until(lambda: serving.budget.in_flight_bytes == 0)
