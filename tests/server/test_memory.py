@@ -35,7 +35,7 @@ def test_it_waits_until_the_last_body_is_gone_and_trims_once(monkeypatch: pytest
     async def scenario() -> None:
         clib, budget = Clib(), BodyBudget()
         monkeypatch.setattr(memory, "_malloc_trim", clib)
-        trimmer = memory.IdleTrimmer(budget)
+        trimmer = memory.IdleTrimmer((BodyBudget(), budget))
         trimmer.start()
         budget.charge(32 * MIB)
         await asyncio.sleep(0.02)
@@ -53,7 +53,7 @@ def test_small_bodies_are_not_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         clib, budget = Clib(), BodyBudget()
         monkeypatch.setattr(memory, "_malloc_trim", clib)
-        trimmer = memory.IdleTrimmer(budget)
+        trimmer = memory.IdleTrimmer((budget,))
         trimmer.start()
         budget.charge(MIB)
         budget.release(MIB)
@@ -67,7 +67,7 @@ def test_small_bodies_are_not_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         monkeypatch.setattr(memory, "_malloc_trim", None)
-        trimmer = memory.IdleTrimmer(BodyBudget())
+        trimmer = memory.IdleTrimmer((BodyBudget(),))
         trimmer.start()
         assert trimmer._timer is None
         trimmer.stop()

@@ -79,20 +79,20 @@ class App:
         self._metrics_settings = options.metrics_settings
         self._repositories = [Path(location) for location in options.model_repository]
         self._catalog = self._make_catalog()
-        budget = BodyBudget(options.http_max_bytes_in_flight)
+        budget, grpc_budget = BodyBudget(options.http_max_bytes_in_flight), BodyBudget(options.grpc_max_bytes_in_flight)
         regions = _regions(options, budget)
         metadata = ServerMetadata(options.id, __version__, _extensions(regions))
         self.dataplane = DataPlane(self._catalog, metadata, options.max_requests_in_flight)
         self._slow_work = SlowWork()
         self._tracing = Tracing(options.trace_options, options.id)
-        self._trimmer = IdleTrimmer(budget)
+        self._trimmer = IdleTrimmer((budget, grpc_budget))
         self._machine = MachineMonitor() if options.allow_cpu_metrics else None
         self._gpus = GpuMonitor() if options.allow_gpu_metrics else None
         self._machine_watch = MachineWatch(self._machine, self._gpus, options.metrics_interval_ms / 1e3)
         log = log or ServerLog(log_settings(options))
         keys = ApiKeys(read_api_keys(options.api_key_file)) if options.api_key_file else None
         self._http = self._make_http(log, regions, budget, keys)
-        self._grpc = self._make_grpc(log, regions, keys)
+        self._grpc = self._make_grpc(log, regions, grpc_budget, keys)
         self._metrics = HttpServer(metrics_handler(self._render_metrics), http_settings(options), budget)
 
     def _make_catalog(self) -> Catalog:
@@ -128,7 +128,7 @@ class App:
         key_check = None if keys is None else http_authorization.key_check(keys)
         return HttpServer(api, http_settings(options), budget, key_check)
 
-    def _make_grpc(self, log: ServerLog, regions: Regions, keys: ApiKeys | None) -> GrpcServer:
+    def _make_grpc(self, log: ServerLog, regions: Regions, budget: BodyBudget, keys: ApiKeys | None) -> GrpcServer:
         options = self.options
         services = inference_services(
             self.dataplane,
@@ -138,7 +138,6 @@ class App:
             locks(options.grpc_restricted_protocol, GRPC_LOCK_PREFIX),
             header_forwarding(options.grpc_forwarded_names),
         )
-        budget = BodyBudget(options.grpc_max_bytes_in_flight)
         key_check = None if keys is None else grpc_authorization.key_check(keys)
         return GrpcServer(services, grpc_settings(options), budget, self._slow_work, key_check)
 

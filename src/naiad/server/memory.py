@@ -10,6 +10,7 @@ import asyncio
 import ctypes
 import os
 import threading
+from collections.abc import Sequence
 
 from naiad.server.transport.bodies import BodyBudget
 
@@ -19,10 +20,10 @@ _WORTH_BYTES = 16 * 1024 * 1024
 
 
 class IdleTrimmer:
-    """Watches `budget`, and trims when no body has come for a second, none is in work, and enough came before."""
+    """Watches `budgets`, and trims when no body has come for a second, none is in work, and enough came before."""
 
-    def __init__(self, budget: BodyBudget) -> None:
-        self._budget = budget
+    def __init__(self, budgets: Sequence[BodyBudget]) -> None:
+        self._budgets = budgets
         self._seen_bytes = 0
         self._trimmed_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -39,8 +40,9 @@ class IdleTrimmer:
             self._timer = None
 
     def _tick(self) -> None:
-        received_bytes = self._budget.received_bytes
-        is_quiet = received_bytes == self._seen_bytes and not self._budget.in_flight_bytes
+        received_bytes = sum(budget.received_bytes for budget in self._budgets)
+        in_flight = any(budget.in_flight_bytes for budget in self._budgets)
+        is_quiet = received_bytes == self._seen_bytes and not in_flight
         self._seen_bytes = received_bytes
         if is_quiet and received_bytes - self._trimmed_bytes >= _WORTH_BYTES:
             self._trimmed_bytes = received_bytes
