@@ -65,6 +65,7 @@ def test_server_metadata(client: Any) -> None:
         "extensions": [
             "classification",
             "model_repository",
+            "schedule_policy",
             "model_configuration",
             "binary_tensor_data",
             "parameters",

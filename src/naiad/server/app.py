@@ -47,6 +47,7 @@ from naiad.vision.metadata import inject_metadata
 EXTENSIONS = (
     "classification",
     "model_repository",
+    "schedule_policy",
     "model_configuration",
     "system_shared_memory",
     "cuda_shared_memory",
