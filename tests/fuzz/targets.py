@@ -18,7 +18,7 @@ from naiad.config.proto import service_pb2
 from naiad.config.support import unsupported_features
 from naiad.config.validation import validate
 from naiad.engine.signature import Signature
-from naiad.errors import InternalError, NaiadError
+from naiad.errors import InternalError, InvalidArgumentError, NaiadError
 from naiad.protocol.grpc.call import OK_TRAILERS
 from naiad.protocol.grpc.request import read_infer
 from naiad.protocol.http1.head import HttpError, Limits, RequestHead
@@ -266,7 +266,7 @@ def rpc(data: bytes) -> None:
     """Read a ModelInferRequest: what is read must be what protobuf reads, and nothing but errors may come of it."""
     try:
         request = read_infer(memoryview(data))
-    except InternalError:
+    except (InternalError, InvalidArgumentError):
         return
     whole = service_pb2.ModelInferRequest.FromString(data)
     assert (request.id, [bytes(raw) for raw in request.raws]) == (whole.id, list(whole.raw_input_contents))

@@ -4,7 +4,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from naiad.config.proto import service_pb2
-from naiad.protocol.grpc.wire import field_head, first_tensor_at, length_delimited, packed, split_infer_request, varint
+from naiad.protocol.grpc.wire import (
+    MOST_FIELDS,
+    TooManyFieldsError,
+    check_field_count,
+    field_head,
+    first_tensor_at,
+    length_delimited,
+    packed,
+    split_infer_request,
+    varint,
+)
 
 
 @st.composite
@@ -77,6 +87,35 @@ def test_contents_are_written_as_protobuf_writes_them(content: bytes) -> None:
     response = service_pb2.ModelInferResponse(raw_output_contents=[content])
     assert length_delimited(6, content) == field_head(6, len(content)) + content == response.SerializeToString()
     assert varint(300) == b"\xac\x02"
+
+
+@pytest.mark.parametrize("field", [b"\x2a\x00", b"\x32\x00", b"\x3a\x00", b"\x22\x00"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param(b"", id="known fields"),
+        pytest.param(b"\x08\x01", id="a number"),
+        pytest.param(b"\xc2\x3e\x01x", id="a field with a long number"),
+        pytest.param(b"\xa3\x06\xa4\x06", id="a group"),
+        pytest.param(b"\xa1\x06" + bytes(8) + b"\xa5\x06" + bytes(4), id="fixed sizes"),
+        pytest.param(b"\x42\x80\x80\x80\x80\x80\x00", id="a length longer than it has to be"),
+    ],
+)
+def test_a_message_of_very_many_fields_is_not_read(before: bytes, field: bytes) -> None:
+    """10 MB of empty inputs held the loop up for 15 s, and protobuf makes an object of each."""
+    with pytest.raises(TooManyFieldsError):
+        split_or_count(before + field * (MOST_FIELDS + 1))
+    split_or_count(before + field * (MOST_FIELDS - 10))
+
+
+def split_or_count(message: bytes) -> None:
+    if split_infer_request(memoryview(message)) is None:
+        check_field_count(memoryview(message))
+
+
+@given(st.binary(max_size=40))
+def test_counting_the_fields_of_nonsense_comes_to_an_end(nonsense: bytes) -> None:
+    check_field_count(memoryview(nonsense))
 
 
 def test_an_id_that_is_there_twice_is_left_to_protobuf() -> None:

@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 
 from naiad.config.proto import service_pb2
 from naiad.errors import InternalError, InvalidArgumentError, NaiadError, UnsupportedError
-from naiad.protocol.grpc.wire import split_infer_request
+from naiad.protocol.grpc.wire import MOST_FIELDS, TooManyFieldsError, check_field_count, split_infer_request
 from naiad.protocol.shared_memory import ViewRange, no_regions
 from naiad.requests import InferRequest, InputTensor, RequestedOutput, SharedMemoryRange
 from naiad.tensors import BYTES, DATATYPES, Array, encode_bytes
@@ -110,16 +110,22 @@ def read_infer(message: memoryview) -> RpcRequest:
 
     Raises:
         InternalError: it is none (Triton's text).
+        InvalidArgumentError: it has very many fields.
     """
-    split = split_infer_request(message)
     try:
+        split = split_infer_request(message)
         if split is None:
+            check_field_count(message)
             return _read_whole(message)
         declaration, request_id, raws = split
         read = _remembered if len(declaration) <= _MEMOISED_BYTES else _read
         return RpcRequest(read(declaration), str(request_id, "utf-8"), raws)
     except (DecodeError, UnicodeDecodeError):
         raise InternalError("Unable to parse request") from None
+    except TooManyFieldsError:
+        raise InvalidArgumentError(
+            f"request has more than {MOST_FIELDS} inputs, outputs, parameters and tensors, send only those of the model"
+        ) from None
 
 
 def _read_whole(message: memoryview) -> RpcRequest:

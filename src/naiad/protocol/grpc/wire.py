@@ -11,6 +11,15 @@ from typing import NamedTuple
 _ID = 0x1A
 _RAW_INPUT_CONTENTS = 0x3A
 _LENGTH_DELIMITED = 2
+_MOST_VARINT_BYTES = 10
+
+MOST_FIELDS = 16_384
+"""What a `ModelInferRequest` may have of inputs, outputs, parameters and tensors together. Each takes a microsecond or
+two of the loop and an object, and two bytes of a message are enough for one."""
+
+
+class TooManyFieldsError(Exception):
+    """A message has more than `MOST_FIELDS`."""
 
 
 class SplitRequest(NamedTuple):
@@ -29,13 +38,20 @@ def split_infer_request(message: memoryview) -> SplitRequest | None:
 
     Returns:
         None for what only protobuf can read, or refuse: fields that are unknown, lengths that don't fit, an id that is
-        there twice (the last counts, but both must be text).
+        there twice (the last counts, but both must be text). `check_field_count` is for those.
+
+    Raises:
+        TooManyFieldsError: it has too many.
     """
     kept: list[memoryview] = []
     raws: list[memoryview] = []
     request_id: memoryview | None = None
     position, end, start = 0, len(message), 0
+    fields = 0
     while position < end:
+        fields += 1
+        if fields > MOST_FIELDS:
+            raise TooManyFieldsError
         begin = position
         tag = message[position]
         if tag & 7 != _LENGTH_DELIMITED or tag > _RAW_INPUT_CONTENTS:
@@ -77,6 +93,51 @@ def _length(message: memoryview, position: int, end: int) -> tuple[int, int] | N
         shift += 7
         if shift > 28:
             return None
+    return None
+
+
+def check_field_count(message: memoryview) -> None:
+    """Count the fields of any message, as far as it is one; what is none is left to protobuf to refuse.
+
+    Raises:
+        TooManyFieldsError: there are too many.
+    """
+    position: int | None = 0
+    end, fields = len(message), 0
+    while position is not None and position < end:
+        fields += 1
+        if fields > MOST_FIELDS:
+            raise TooManyFieldsError
+        position = _behind_field(message, position, end)
+
+
+def _behind_field(message: memoryview, position: int, end: int) -> int | None:
+    """Return where the field at `position` ends, None if it is no field; the ends of a group count as fields."""
+    tag = _varint_at(message, position, end)
+    if tag is None:
+        return None
+    kind, position = tag[0] & 7, tag[1]
+    if kind in _FIXED_BYTES:
+        return position + _FIXED_BYTES[kind]
+    if kind > _LENGTH_DELIMITED:
+        return None
+    value = _varint_at(message, position, end)
+    if value is None or kind != _LENGTH_DELIMITED:
+        return None if value is None else value[1]
+    return value[0] + value[1]
+
+
+_FIXED_BYTES = {1: 8, 3: 0, 4: 0, 5: 4}
+"""Wire type → the size of its content; 3 and 4 begin and end a group."""
+
+
+def _varint_at(message: memoryview, position: int, end: int) -> tuple[int, int] | None:
+    """Read a number of any length at `position`; return it and where it ends."""
+    number = 0
+    for shift, at in enumerate(range(position, min(position + _MOST_VARINT_BYTES, end))):
+        number |= (message[at] & 127) << 7 * shift
+        if message[at] < 128:
+            return number, at + 1
     return None
 
 
