@@ -157,6 +157,36 @@ ALLOWED = (
         ("interim",),
         _are((100,), ()),
     ),
+    Allowed(
+        "what the server does not do of an Expect is told (RFC 9110, 10.1.1)",
+        ("Expect: 200-ok",),
+        _WHOLE_ANSWER,
+        naiad_status=417,
+    ),
+    Allowed(
+        "a body must end in the same place for everyone between client and server (RFC 9112, 6.3)",
+        ("framed: a length and chunks", "framed: the length twice", "framed: chunked twice", "framed: identity"),
+        _WHOLE_ANSWER,
+        naiad_status=400,
+    ),
+    Allowed(
+        "a transfer coding is named in any case (RFC 9112, 7)",
+        ("framed: in capitals",),
+        _WHOLE_ANSWER,
+        naiad_status=200,
+    ),
+    Allowed(
+        "an unknown transfer coding is 501 (RFC 9112, 6.1)",
+        ("framed: gzip and chunks",),
+        _WHOLE_ANSWER,
+        naiad_status=501,
+    ),
+    Allowed(
+        "one host (RFC 9112, 3.2), no space before a colon (5.1), no zero bytes (RFC 9110, 5.5)",
+        ("header: two hosts", "header: a space before a colon", "header: a zero byte"),
+        _WHOLE_ANSWER,
+        naiad_status=400,
+    ),
     Allowed("an unknown method is 501 (RFC 9110, 9.1)", ("BREW *",), _WHOLE_ANSWER, naiad_status=501),
     Allowed(
         "an answer tells the server's own version of HTTP (RFC 9110, 6.2)",

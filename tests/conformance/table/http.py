@@ -162,6 +162,26 @@ def _bodies() -> Iterator[Case]:
     yield Case("chunked: no size", posted(b"Transfer-Encoding: chunked\r\n", b"zz\r\n\r\n"), HUNG_UP, watch=True)
     length = b"Content-Length: %d\r\n" % len(body)
     yield Case("Expect: 100-continue", posted(length + b"Expect: 100-continue\r\n", body), 200)
+    yield Case("Expect: 200-ok", posted(length + b"Expect: 200-ok\r\n", body), 200)
+    chunked = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    for what, headers, sent, status in (
+        ("a length and chunks", length + b"Transfer-Encoding: chunked\r\n", chunked, 200),
+        ("the length twice", length * 2, body, 200),
+        ("chunked twice", b"Transfer-Encoding: chunked\r\n" * 2, chunked, 200),
+        ("in capitals", b"Transfer-Encoding: CHUNKED\r\n", chunked, 400),
+        ("identity", length + b"Transfer-Encoding: identity\r\n", body, 200),
+        ("gzip and chunks", b"Transfer-Encoding: gzip, chunked\r\n", chunked, 400),
+    ):
+        yield Case(f"framed: {what}", posted(headers, sent), status, watch=True)
+    for what, header in {
+        "two hosts": b"Host: b\r\n",
+        "a space before a colon": b"X : a\r\n",
+        "a zero byte": b"X: a\0b\r\n",
+        "no value": b"X:\r\n",
+        "white space around": b"X: \t a \t\r\n",
+        "long": b"X: " + b"a" * 5000 + b"\r\n",
+    }.items():
+        yield Case(f"header: {what}", posted(length + header, body), 200, watch=True)
     yield Case("no length", posted(b"", b""), 400)
     yield Case("length 0", posted(b"Content-Length: 0\r\n", b""), 400)
     yield Case("a negative length", posted(b"Content-Length: -1\r\n", body), HUNG_UP, watch=True)
