@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A request held against a model: what is accepted, and Triton's words for what is not."""
 
+import math
 import re
+from contextlib import suppress
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from naiad.config.pbtxt import parse
 from naiad.engine.signature import Signature
@@ -284,6 +288,25 @@ def test_any_other_declaration_is_checked_anew() -> None:
     with pytest.raises(InvalidArgumentError, match="data-type is 'FP32'"):
         bind(request(tensor("A", (1, 2))))
     assert bind(request(tensor("A", (3, 2), "INT32"))).arrays["A"].shape == (3, 2)
+
+
+ANY_ROWS = f"max_batch_size: 4 {ANY}"
+ANY_STRINGS = ANY_ROWS.replace("INT32", "STRING")
+DIMENSIONS = st.sampled_from([-2, -1, 0, 1, 2, 3, 4, -(2**63), -(2**32) + 1, 2**31, 2**63 - 1])
+
+
+@given(
+    st.sampled_from([ANY, ANY_ROWS, ANY_STRINGS]),
+    st.lists(DIMENSIONS, min_size=1, max_size=3),
+    st.sampled_from([0, 0, 0, 1]),
+)
+def test_any_shape_is_taken_as_it_is_or_refused(text: str, shape: list[int], surplus: int) -> None:
+    count = abs(math.prod(shape)) % 512 + surplus
+    data = memoryview(bytes(4 * count))  # so many integers, or strings of no bytes
+    asked = InputTensor("A", "BYTES" if text is ANY_STRINGS else "INT32", tuple(shape), data)
+    with suppress(InvalidArgumentError):
+        array = signature(text).bind(request(asked)).arrays["A"]
+        assert (array.shape, array.size) == (tuple(shape), count)
 
 
 def test_what_is_remembered_is_bounded() -> None:
